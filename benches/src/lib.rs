@@ -1,0 +1,1 @@
+//! Benches of every step, and the replay harness.

@@ -1,0 +1,105 @@
+//! A state slice in, canonical attributes out.
+//!
+//! [`Canon::state`] parses one JSON object (simd-json), rejects duplicate keys and too deep nesting,
+//! sorts members, decides by type rule whether an array is ordered, a set or a keyed list
+//! ([`rules`]), and replaces sensitive values by keyed hashes ([`redact`]). The result is a [`State`]:
+//! a tree of [`Node`]s whose equality is equality of meaning: numbers by value, sets without order.
+//! [`State::fingerprint`] hashes that meaning; [`Node::to_json`] writes it back, always in the same
+//! order. [`fold`] holds the normalisers, which may say of two *different* values that they mean the
+//! same; no fold ever takes part in a fingerprint.
+//!
+//! What is deliberately absent: any I/O, any clock, any foreign format, and the comparison itself.
+//!
+//! ```
+//! use deployforge_canon::{Canon, Parser};
+//! use deployforge_model::Dialect;
+//! let canon = Canon::default();
+//! let mut parser = Parser::default();
+//! let a = canon.state(&mut parser, Dialect::Native, "vm", br#"{"a":1,"b":[1.0]}"#, [].into_iter())?;
+//! let b = canon.state(&mut parser, Dialect::Native, "vm", br#"{"b":[1],"a":1e0}"#, [].into_iter())?;
+//! assert_eq!(a.fingerprint(7), b.fingerprint(7));
+//! # Ok::<(), deployforge_canon::CanonError>(())
+//! ```
+
+pub mod fold;
+mod node;
+mod number;
+mod parse;
+pub mod redact;
+pub mod rules;
+
+pub use fold::{Fold, Normalise};
+pub use node::{Keyed, Node, Secret};
+pub use number::Number;
+pub use parse::{CanonError, Limits, Parser};
+pub use redact::Redactor;
+pub use rules::{ArrayKind, ArrayRule, ArrayRules, RuleError};
+
+use deployforge_model::Dialect;
+
+/// How state slices become canonical: array rules, redaction, limits. Made once, shared by threads.
+#[derive(Clone, Debug, Default)]
+pub struct Canon {
+    /// Which arrays are sets or keyed lists.
+    pub rules: ArrayRules,
+    /// Replaces sensitive values by keyed hashes.
+    pub redactor: Redactor,
+    /// How deep and how large a state may be.
+    pub limits: Limits,
+}
+
+/// The canonical state of one resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Its attributes; an object at the root.
+    pub root: Node,
+}
+
+impl Canon {
+    /// Reads a state slice as a source gave it: arrays by type rule, sensitive values redacted.
+    ///
+    /// `sensitive` holds JSON Pointers that the source declared; each covers all below it.
+    pub fn state<'a>(
+        &self,
+        parser: &mut Parser,
+        dialect: Dialect,
+        resource_type: &str,
+        slice: &[u8],
+        sensitive: impl Iterator<Item = &'a str>,
+    ) -> Result<State, CanonError> {
+        let mut root = parser.parse(slice, self.limits, false)?;
+        self.redactor.redact(&mut root, sensitive);
+        self.arrange(&mut root, dialect, resource_type);
+        Ok(State { root })
+    }
+
+    /// Reads back what [`Node::to_json`] wrote: hashes of secrets are taken as they stand.
+    pub fn stored_state(
+        &self,
+        parser: &mut Parser,
+        dialect: Dialect,
+        resource_type: &str,
+        slice: &[u8],
+    ) -> Result<State, CanonError> {
+        let mut root = parser.parse(slice, self.limits, true)?;
+        self.arrange(&mut root, dialect, resource_type);
+        Ok(State { root })
+    }
+
+    fn arrange(&self, root: &mut Node, dialect: Dialect, resource_type: &str) {
+        let rules = self.rules.of(dialect, resource_type);
+        rules::arrange(root, &rules, &mut Vec::new());
+    }
+}
+
+impl State {
+    /// A 64-bit hash of the state's meaning under `seed`: equal states have equal fingerprints.
+    pub fn fingerprint(&self, seed: u64) -> u64 {
+        self.root.fingerprint(seed)
+    }
+
+    /// How many attributes it has.
+    pub fn leaves(&self) -> u32 {
+        self.root.leaves()
+    }
+}

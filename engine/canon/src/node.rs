@@ -1,0 +1,235 @@
+//! The canonical tree. Its equality is equality of meaning.
+
+use std::fmt::Write as _;
+
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::number::Number;
+
+/// The member that marks a redacted value in canonical JSON. A source may not use it.
+pub(crate) const SECRET_MEMBER: &str = "$deployforge.secret";
+
+/// One value of a canonical state.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    /// JSON null.
+    Null,
+    /// JSON true or false.
+    Bool(bool),
+    /// A number, equal by value.
+    Number(Number),
+    /// Text.
+    String(Box<str>),
+    /// A sensitive value, of which only a keyed hash is left.
+    Secret(Secret),
+    /// An array whose order means something.
+    Array(Vec<Node>),
+    /// An array without order: sorted by content, so that equality ignores order.
+    Set(Vec<Node>),
+    /// An array of objects, each named by a field: sorted by that key.
+    Keyed(Keyed),
+    /// An object, its members sorted by name, each name once.
+    Object(Vec<(Box<str>, Node)>),
+}
+
+/// What is left of a sensitive value: enough to see that it changed, too little to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secret {
+    /// Keyed BLAKE3 of the value's canonical text, in hex.
+    pub hmac: Box<str>,
+    /// Which deployment key made it.
+    pub key_id: Box<str>,
+    /// A coarse class of the value's length: `0`, `1-8`, `9-16`, `17-32`, `33-64`, `65+`.
+    pub length: Box<str>,
+}
+
+/// A list whose elements are addressed by one of their fields.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Keyed {
+    /// The field that names an element.
+    pub key: Box<str>,
+    /// Elements by key, sorted; each the whole element, key field included.
+    pub entries: Vec<(Box<str>, Node)>,
+}
+
+impl Keyed {
+    /// The name of the other field where every element has just the key and one more, as tags do:
+    /// such an element is addressed as if it were a member of a map.
+    pub fn value_field(&self) -> Option<&str> {
+        let mut name = None;
+        for (_, element) in &self.entries {
+            let Node::Object(members) = element else { return None };
+            let mut others = members.iter().filter(|(field, _)| *field != self.key);
+            let (Some((field, _)), None) = (others.next(), others.next()) else { return None };
+            if name.is_some_and(|name: &str| name != &**field) {
+                return None;
+            }
+            name = Some(field);
+        }
+        name
+    }
+}
+
+impl Node {
+    /// How many attributes the subtree has: scalars and empty containers.
+    pub fn leaves(&self) -> u32 {
+        let sum: u32 = match self {
+            Self::Array(items) | Self::Set(items) => items.iter().map(Self::leaves).sum(),
+            Self::Keyed(keyed) => keyed.entries.iter().map(|(_, item)| item.leaves()).sum(),
+            Self::Object(members) => members.iter().map(|(_, item)| item.leaves()).sum(),
+            _ => 1,
+        };
+        sum.max(1)
+    }
+
+    /// Whether this is null, an empty text or an empty container.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::String(text) => text.is_empty(),
+            Self::Array(items) | Self::Set(items) => items.is_empty(),
+            Self::Keyed(keyed) => keyed.entries.is_empty(),
+            Self::Object(members) => members.is_empty(),
+            Self::Bool(_) | Self::Number(_) | Self::Secret(_) => false,
+        }
+    }
+
+    /// A member of an object, or `None`.
+    pub fn get(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Object(members) => members
+                .binary_search_by(|(member, _)| (**member).cmp(name))
+                .ok()
+                .map(|i| &members[i].1),
+            _ => None,
+        }
+    }
+
+    /// A 64-bit hash of the meaning under `seed`.
+    ///
+    /// An element of a set is hashed whole before the elements' hashes are summed, so that leaves
+    /// cannot be swapped between elements; members are summed with their names mixed in.
+    pub fn fingerprint(&self, seed: u64) -> u64 {
+        match self {
+            Self::Null => mix(seed, 1, 0),
+            Self::Bool(value) => mix(seed, 2, u64::from(*value)),
+            Self::Number(number) => match number {
+                Number::Int(value) => mix(seed, 3, *value as u64),
+                Number::UInt(value) => mix(seed, 4, *value),
+                Number::Float(value) => mix(seed, 5, value.to_bits()),
+                Number::Text(text) => mix(seed, 6, xxh3_64_with_seed(text.as_bytes(), seed)),
+            },
+            Self::String(text) => mix(seed, 7, xxh3_64_with_seed(text.as_bytes(), seed)),
+            Self::Secret(secret) => {
+                mix(seed, 8, xxh3_64_with_seed(secret.hmac.as_bytes(), seed))
+            }
+            Self::Array(items) => items
+                .iter()
+                .fold(mix(seed, 9, items.len() as u64), |acc, item| {
+                    mix(seed, acc, item.fingerprint(seed))
+                }),
+            Self::Set(items) => {
+                let sum = items.iter().fold(0u64, |acc, item| {
+                    acc.wrapping_add(mix(seed, 10, item.fingerprint(seed)))
+                });
+                mix(seed, 0xb ^ (items.len() as u64) << 8, sum)
+            }
+            Self::Keyed(keyed) => {
+                mix(seed, 0xc ^ (keyed.entries.len() as u64) << 8, members(&keyed.entries, seed))
+            }
+            Self::Object(entries) => {
+                mix(seed, 0xd ^ (entries.len() as u64) << 8, members(entries, seed))
+            }
+        }
+    }
+
+    /// Canonical JSON text: members sorted, no white space, numbers in their one form.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(64);
+        self.write_json(&mut out);
+        out
+    }
+
+    fn write_json(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Number(number) => {
+                let _ = write!(out, "{number}");
+            }
+            Self::String(text) => write_text(text, out),
+            Self::Secret(secret) => {
+                let Secret { hmac, key_id, length } = secret;
+                let _ = write!(
+                    out,
+                    r#"{{"{SECRET_MEMBER}":{{"hmac":"{hmac}","key_id":"{key_id}","length":"{length}"}}}}"#
+                );
+            }
+            Self::Array(items) | Self::Set(items) => write_list(items.iter(), out),
+            Self::Keyed(keyed) => write_list(keyed.entries.iter().map(|(_, item)| item), out),
+            Self::Object(entries) => {
+                out.push('{');
+                for (i, (name, value)) in entries.iter().enumerate() {
+                    if i > 0 {
+                        out.push(',');
+                    }
+                    write_text(name, out);
+                    out.push(':');
+                    value.write_json(out);
+                }
+                out.push('}');
+            }
+        }
+    }
+}
+
+fn members(entries: &[(Box<str>, Node)], seed: u64) -> u64 {
+    entries.iter().fold(0u64, |acc, (name, value)| {
+        let name = xxh3_64_with_seed(name.as_bytes(), seed);
+        acc.wrapping_add(mix(seed, name, value.fingerprint(seed)))
+    })
+}
+
+/// Mixes two words into one under a seed.
+fn mix(seed: u64, a: u64, b: u64) -> u64 {
+    let mut bytes = [0u8; 16];
+    bytes[..8].copy_from_slice(&a.to_le_bytes());
+    bytes[8..].copy_from_slice(&b.to_le_bytes());
+    xxh3_64_with_seed(&bytes, seed)
+}
+
+fn write_list<'a>(items: impl Iterator<Item = &'a Node>, out: &mut String) {
+    out.push('[');
+    for (i, item) in items.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        item.write_json(out);
+    }
+    out.push(']');
+}
+
+/// Writes a JSON string: the escapes RFC 8259 requires, and no others.
+fn write_text(text: &str, out: &mut String) {
+    out.push('"');
+    let mut start = 0;
+    for (i, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[start..i]);
+        start = i + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            other => {
+                let _ = write!(out, "\\u{other:04x}");
+            }
+        }
+    }
+    out.push_str(&text[start..]);
+    out.push('"');
+}

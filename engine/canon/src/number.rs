@@ -1,0 +1,187 @@
+//! Numbers by value: `1`, `1.0` and `1e0` are one number, and big integers keep every digit.
+//!
+//! The form is unique per value, so that equality is equality of forms. Integers within 64 bits are
+//! integers however they are spelt. Others are IEEE doubles where the double's shortest spelling has
+//! at most 15 digits, which names the decimal uniquely; whatever needs more keeps its exact decimal
+//! text. Both decoders (the fast one, which only sees doubles, and the exact one) follow this rule.
+
+use std::fmt;
+
+/// A canonical number.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Number {
+    /// An integer that fits `i64`.
+    Int(i64),
+    /// An integer beyond `i64` that fits `u64`.
+    UInt(u64),
+    /// Another number that a double of at most 15 digits names.
+    Float(f64),
+    /// Any other number: its digits and exponent, `-1.2345e-400`.
+    Text(Box<str>),
+}
+
+/// Above this, doubles no longer hold every integer.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+impl Number {
+    /// The number an unsigned integer is.
+    pub fn from_u64(value: u64) -> Self {
+        i64::try_from(value).map_or(Self::UInt(value), Self::Int)
+    }
+
+    /// The number a decoded double stands for, or `None` where the text is needed to tell.
+    pub fn from_f64(value: f64) -> Option<Self> {
+        if !value.is_finite() || value.abs() >= EXACT {
+            return None;
+        }
+        if value.fract() == 0.0 {
+            return Some(Self::Int(value as i64));
+        }
+        let shortest = format!("{value:e}");
+        let digits = shortest.bytes().take_while(|&b| b != b'e').filter(u8::is_ascii_digit);
+        (digits.count() <= 15).then_some(Self::Float(value))
+    }
+
+    /// The number a JSON number text stands for. `None` if the text is not a JSON number.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if let Ok(value) = text.parse::<i64>()
+            && !text.starts_with('+')
+        {
+            return Some(Self::Int(value));
+        }
+        let (negative, digits, exponent) = decimal(text)?;
+        if digits.is_empty() {
+            return Some(Self::Int(0));
+        }
+        if let Some(integer) = integer(negative, &digits, exponent) {
+            return Some(integer);
+        }
+        let double: f64 = text.parse().ok()?;
+        if let Some(number) = Self::from_f64(double)
+            && double != 0.0
+        {
+            return Some(number);
+        }
+        let sign = if negative { "-" } else { "" };
+        let point = exponent.saturating_add(digits.len() as i64 - 1);
+        let (head, tail) = digits.split_at(1);
+        let dot = if tail.is_empty() { "" } else { "." };
+        Some(Self::Text(format!("{sign}{head}{dot}{tail}e{point}").into()))
+    }
+}
+
+/// Sign, significant digits without zeros at either end, and the power of ten of the last digit.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let (negative, rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (mantissa, exponent) = match rest.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => {
+            let digits = exponent.trim_start_matches(['+', '-']);
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return None;
+            }
+            // An exponent beyond 64 bits saturates: no two such texts that differ can be told from
+            // each other by any consumer of JSON either.
+            let size = digits.parse::<i64>().unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+            (mantissa, if exponent.starts_with('-') { -size } else { size })
+        }
+        None => (rest, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() || !mantissa.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        return None;
+    }
+    let all = format!("{whole}{fraction}");
+    let trimmed = all.trim_end_matches('0');
+    let zeros = (all.len() - trimmed.len()) as i64;
+    let digits = trimmed.trim_start_matches('0').to_owned();
+    Some((negative, digits, exponent - fraction.len() as i64 + zeros))
+}
+
+/// The integer that the decimal is, if it is one that fits 64 bits.
+fn integer(negative: bool, digits: &str, exponent: i64) -> Option<Number> {
+    if !(0..=20).contains(&exponent) {
+        return None;
+    }
+    let value: u128 = digits.parse::<u128>().ok()?.checked_mul(10u128.pow(exponent as u32))?;
+    if negative {
+        i64::try_from(-i128::try_from(value).ok()?).ok().map(Number::Int)
+    } else {
+        u64::try_from(value).ok().map(Number::from_u64)
+    }
+}
+
+impl fmt::Display for Number {
+    /// JSON number text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Int(value) => write!(f, "{value}"),
+            Self::UInt(value) => write!(f, "{value}"),
+            Self::Float(value) if (1e-5..1e16).contains(&value.abs()) => write!(f, "{value}"),
+            Self::Float(value) => write!(f, "{value:e}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(a: &str, b: &str) -> bool {
+        Number::from_text(a).unwrap() == Number::from_text(b).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_equal_by_value() {
+        for (a, b) in [
+            ("1", "1.0"),
+            ("100", "1e2"),
+            ("-0", "0"),
+            ("0.0e9", "0"),
+            ("0.1", "1e-1"),
+            ("18446744073709551615", "1844674407370955161.5e1"),
+            ("12345678901234567890123", "1.2345678901234567890123e22"),
+            ("1e400", "10e399"),
+            ("0.30000000000000004", "3.0000000000000004E-1"),
+        ] {
+            assert!(same(a, b), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn near_misses_differ() {
+        for (a, b) in [
+            ("9007199254740993", "9007199254740992"),
+            ("12345678901234567890123", "12345678901234567890124"),
+            ("1e400", "1e401"),
+            ("1e-400", "0"),
+            ("1e-400", "-1e-400"),
+            ("0.1", "0.10000000000000002"),
+            ("18446744073709551616", "18446744073709551615"),
+        ] {
+            assert!(!same(a, b), "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn the_fast_and_the_exact_way_agree() {
+        for text in ["0.5", "1.0", "-2.25", "123456.789", "1e-5", "3.141592653589793", "1e15"] {
+            let fast = Number::from_f64(text.parse().unwrap());
+            let exact = Number::from_text(text).unwrap();
+            assert!(fast.is_none() || fast == Some(exact), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in ["1", "0.5", "1e400", "-1.5e-9", "18446744073709551615", "2.5e17", "1e22"] {
+            let number = Number::from_text(text).unwrap();
+            assert_eq!(Number::from_text(&number.to_string()), Some(number), "{text}");
+        }
+        assert_eq!(Number::from_text("1."), Number::from_text("1"), "only ever fed by a parser");
+        assert_eq!(Number::from_text("abc"), None);
+    }
+}

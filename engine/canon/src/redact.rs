@@ -1,0 +1,238 @@
+//! Sensitive values become keyed hashes before anything else sees them.
+//!
+//! Sensitive is what the source declares so, and every text whose name says so (see [`is_secret_name`]),
+//! whether it is a member, the `value` beside such a `name`, or either of these inside JSON text.
+//! The hash is keyed BLAKE3 under the deployment's key, so equal values stay equal within one
+//! deployment, a change is seen, and the value is not.
+
+use std::borrow::Cow;
+
+use crate::node::{Node, Secret};
+use crate::parse::{Limits, Parser};
+
+/// Replaces sensitive values by keyed hashes.
+#[derive(Clone)]
+pub struct Redactor {
+    key: [u8; 32],
+    key_id: Box<str>,
+}
+
+impl std::fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redactor").field("key_id", &self.key_id).finish_non_exhaustive()
+    }
+}
+
+impl Default for Redactor {
+    /// For comparisons whose result is not kept: a fixed key. Whatever is written to disk uses
+    /// [`Redactor::new`] with the deployment's key.
+    fn default() -> Self {
+        Self::new([0; 32], "none")
+    }
+}
+
+/// The ends of names (lower case, without `_`, `-`, `.` and spaces) that hold secrets.
+const SECRET_ENDINGS: [&str; 22] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "secretkey",
+    "secretaccesskey",
+    "secretstring",
+    "secretbinary",
+    "clientsecret",
+    "privatekey",
+    "privatekeypem",
+    "authtoken",
+    "accesstoken",
+    "refreshtoken",
+    "sessiontoken",
+    "bearertoken",
+    "apitoken",
+    "apikey",
+    "accountkey",
+    "connectionstring",
+    "presharedkey",
+    "sastoken",
+];
+
+/// Whether a member of this name holds a secret if it is a text.
+pub fn is_secret_name(name: &str) -> bool {
+    let plain: Cow<'_, str> = if name.bytes().any(|b| !b.is_ascii_lowercase()) {
+        name.chars()
+            .filter(|c| !matches!(c, '_' | '-' | '.' | ' '))
+            .map(|c| c.to_ascii_lowercase())
+            .collect::<String>()
+            .into()
+    } else {
+        name.into()
+    };
+    SECRET_ENDINGS.iter().any(|ending| plain.ends_with(ending)) || plain == "token"
+}
+
+impl Redactor {
+    /// A redactor under a deployment's key.
+    pub fn new(key: [u8; 32], key_id: &str) -> Self {
+        Self { key, key_id: key_id.into() }
+    }
+
+    /// Replaces every sensitive value below `root`.
+    pub fn redact<'a>(&self, root: &mut Node, declared: impl Iterator<Item = &'a str>) {
+        for pointer in declared {
+            let segments: Vec<String> = deployforge_model::path::segments(pointer).collect();
+            self.redact_at(root, &segments);
+        }
+        self.redact_named(root);
+    }
+
+    /// The hash that stands for `node`; a secret stays what it is.
+    pub fn secret(&self, node: &Node) -> Node {
+        if matches!(node, Node::Secret(_)) {
+            return node.clone();
+        }
+        let text = match node {
+            Node::String(text) => text.to_string(),
+            other => other.to_json(),
+        };
+        let length = match text.chars().count() {
+            0 => "0",
+            1..=8 => "1-8",
+            9..=16 => "9-16",
+            17..=32 => "17-32",
+            33..=64 => "33-64",
+            _ => "65+",
+        };
+        Node::Secret(Secret {
+            hmac: blake3::keyed_hash(&self.key, text.as_bytes()).to_hex().as_str().into(),
+            key_id: self.key_id.clone(),
+            length: length.into(),
+        })
+    }
+
+    fn redact_at(&self, node: &mut Node, segments: &[String]) {
+        let Some((first, rest)) = segments.split_first() else {
+            self.redact_leaves(node);
+            return;
+        };
+        match node {
+            Node::Object(members) => {
+                if let Some((_, value)) = members.iter_mut().find(|(name, _)| **name == **first) {
+                    self.redact_at(value, rest);
+                }
+            }
+            Node::Array(items) => {
+                if let Some(item) = first.parse().ok().and_then(|i: usize| items.get_mut(i)) {
+                    self.redact_at(item, rest);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Every leaf below a declared path is a secret; nulls and empty texts tell nothing and stay.
+    fn redact_leaves(&self, node: &mut Node) {
+        match node {
+            Node::Object(members) => {
+                members.iter_mut().for_each(|(_, value)| self.redact_leaves(value));
+            }
+            Node::Array(items) | Node::Set(items) => {
+                items.iter_mut().for_each(|item| self.redact_leaves(item));
+            }
+            Node::Keyed(_) | Node::Null | Node::Secret(_) => {}
+            leaf => {
+                if !leaf.is_empty() {
+                    *leaf = self.secret(leaf);
+                }
+            }
+        }
+    }
+
+    fn redact_named(&self, node: &mut Node) -> bool {
+        match node {
+            Node::Object(members) => {
+                let named = members.iter().any(|(name, value)| {
+                    matches!(&**name, "name" | "Name" | "key" | "Key")
+                        && matches!(value, Node::String(text) if is_secret_name(text))
+                });
+                let mut found = false;
+                for (name, value) in members {
+                    let secret = is_secret_name(name)
+                        || (named && matches!(&**name, "value" | "Value"));
+                    if secret && matches!(value, Node::String(text) if !text.is_empty()) {
+                        *value = self.secret(value);
+                        found = true;
+                    } else {
+                        found |= self.redact_named(value);
+                    }
+                }
+                found
+            }
+            Node::Array(items) | Node::Set(items) => {
+                items.iter_mut().fold(false, |found, item| self.redact_named(item) | found)
+            }
+            Node::String(text) => match self.redact_json_text(text) {
+                Some(redacted) => {
+                    *text = redacted;
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// JSON inside a text, redacted and written back, where it held a secret.
+    fn redact_json_text(&self, text: &str) -> Option<Box<str>> {
+        if !text.starts_with(['{', '[']) {
+            return None;
+        }
+        let mut inner =
+            Parser::default().value(text.as_bytes(), Limits::default(), false).ok()?;
+        self.redact_named(&mut inner).then(|| inner.to_json().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Canon;
+    use deployforge_model::Dialect;
+
+    fn redacted(text: &str, declared: &[&str]) -> String {
+        let canon = Canon { redactor: Redactor::new([7; 32], "k1"), ..Canon::default() };
+        let state = canon.state(
+            &mut Parser::default(),
+            Dialect::Native,
+            "t",
+            text.as_bytes(),
+            declared.iter().copied(),
+        );
+        state.unwrap().root.to_json()
+    }
+
+    #[test]
+    fn secrets_do_not_survive() {
+        let text = r#"{"masterUserPassword":"planted-1","a":{"b":["planted-2",5]},"env":[{"name":"DB_PASSWORD","value":"planted-3"}],"defs":"[{\"api_key\":\"planted-4\"}]","passwordLength":12}"#;
+        let out = redacted(text, &["/a/b"]);
+        assert!(!out.contains("planted"), "{out}");
+        assert!(out.contains(r#""passwordLength":12"#), "numbers under telling names are settings");
+        assert!(out.contains("hmac"));
+    }
+
+    #[test]
+    fn a_change_of_a_secret_is_seen() {
+        assert_ne!(redacted(r#"{"password":"a"}"#, &[]), redacted(r#"{"password":"b"}"#, &[]));
+        assert_eq!(redacted(r#"{"password":"a"}"#, &[]), redacted(r#"{"password":"a"}"#, &[]));
+    }
+
+    #[test]
+    fn names() {
+        for name in ["password", "MasterUserPassword", "client_secret", "x-api-key", "auth.token"] {
+            assert!(is_secret_name(name), "{name}");
+        }
+        for name in ["passwordPolicy", "secretArn", "kmsKeyId", "nextToken", "tokenKey"] {
+            assert!(!is_secret_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Which arrays have an order, which are sets, which are lists keyed by a field.
+//!
+//! The rules are data ([`ArrayRules::default`] reads `data/arrays.json`); users add their own, which
+//! come first. An array that no rule names is ordered: an order-only difference is then its own kind
+//! of finding, `reordered`, and never drift, so that the default hides nothing and cries no wolf.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use deployforge_model::Dialect;
+use deployforge_model::path::{PathPattern, wildcard};
+use serde::{Deserialize, Serialize};
+
+use crate::node::{Keyed, Node};
+
+/// What an array is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ArrayKind {
+    /// Order means something.
+    Ordered,
+    /// Order means nothing; duplicates count.
+    Set,
+    /// Elements are objects, named by a field.
+    Keyed,
+}
+
+/// One rule: arrays at these paths of these types are of this kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ArrayRule {
+    /// The dialect it speaks of; none: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dialect: Option<Dialect>,
+    /// The resource type; `*` stands for any run of characters.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// A JSON Pointer in which a segment `*` is any one segment and `**` any number of them.
+    pub path: String,
+    /// What the array is.
+    #[serde(rename = "as")]
+    pub kind: ArrayKind,
+    /// For keyed lists: the fields that may name an element, the first that fits is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key: Vec<String>,
+}
+
+/// A rule that cannot work.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RuleError {
+    /// `as: keyed` without `key`.
+    #[error("the array rule for `{0}` says `keyed`, so it needs `key`: the field that names an element")]
+    NoKey(String),
+    /// A path that is not a pointer.
+    #[error("the array rule's path `{0}` is not a JSON Pointer: start it with `/`")]
+    NotAPointer(String),
+}
+
+/// The rules in order of precedence, compiled per type on first use.
+#[derive(Debug)]
+pub struct ArrayRules {
+    rules: Vec<ArrayRule>,
+    compiled: RwLock<HashMap<(Dialect, String), Arc<TypeRules>>>,
+}
+
+/// The rules of one type.
+#[derive(Debug, Default)]
+pub(crate) struct TypeRules {
+    rules: Vec<(PathPattern, ArrayKind, Vec<String>)>,
+}
+
+/// How many types are compiled at most: beyond it rules are compiled each time, not kept.
+const TYPES_MAX: usize = 65_536;
+
+impl Clone for ArrayRules {
+    fn clone(&self) -> Self {
+        Self { rules: self.rules.clone(), compiled: RwLock::default() }
+    }
+}
+
+impl Default for ArrayRules {
+    fn default() -> Self {
+        let rules = serde_json::from_str(include_str!("../data/arrays.json"))
+            .expect("the built-in rules parse, see the test");
+        Self { rules, compiled: RwLock::default() }
+    }
+}
+
+impl ArrayRules {
+    /// The user's rules first, then the built-in ones.
+    pub fn with(user: Vec<ArrayRule>) -> Result<Self, RuleError> {
+        for rule in &user {
+            if rule.kind == ArrayKind::Keyed && rule.key.is_empty() {
+                return Err(RuleError::NoKey(rule.path.clone()));
+            }
+            if !rule.path.starts_with('/') {
+                return Err(RuleError::NotAPointer(rule.path.clone()));
+            }
+        }
+        let mut rules = user;
+        rules.extend(Self::default().rules);
+        Ok(Self { rules, compiled: RwLock::default() })
+    }
+
+    pub(crate) fn of(&self, dialect: Dialect, resource_type: &str) -> Arc<TypeRules> {
+        let key = (dialect, resource_type.to_owned());
+        if let Ok(compiled) = self.compiled.read()
+            && let Some(rules) = compiled.get(&key)
+        {
+            return Arc::clone(rules);
+        }
+        let rules = self.rules.iter().filter(|rule| {
+            rule.dialect.is_none_or(|d| d == dialect) && wildcard(&rule.resource_type, resource_type)
+        });
+        let rules = rules
+            .map(|rule| (PathPattern::new(&rule.path), rule.kind, rule.key.clone()))
+            .collect();
+        let rules = Arc::new(TypeRules { rules });
+        if let Ok(mut compiled) = self.compiled.write()
+            && compiled.len() < TYPES_MAX
+        {
+            compiled.insert(key, Arc::clone(&rules));
+        }
+        rules
+    }
+}
+
+impl TypeRules {
+    fn of(&self, path: &[String]) -> (ArrayKind, &[String]) {
+        self.rules
+            .iter()
+            .find(|(pattern, ..)| pattern.fits(path))
+            .map_or((ArrayKind::Ordered, &[]), |(_, kind, key)| (*kind, key))
+    }
+}
+
+/// Turns arrays into sets and keyed lists where the rules say so. An array that a rule calls keyed
+/// but whose elements are not all named, and named once, is a set: nothing is lost, nothing guessed.
+pub(crate) fn arrange(node: &mut Node, rules: &TypeRules, path: &mut Vec<String>) {
+    if rules.rules.is_empty() {
+        return;
+    }
+    match node {
+        Node::Object(members) => {
+            for (name, value) in members {
+                if matches!(value, Node::Object(_) | Node::Array(_)) {
+                    path.push(name.to_string());
+                    arrange(value, rules, path);
+                    path.pop();
+                }
+            }
+        }
+        Node::Array(items) => {
+            for (i, item) in items.iter_mut().enumerate() {
+                if matches!(item, Node::Object(_) | Node::Array(_)) {
+                    path.push(i.to_string());
+                    arrange(item, rules, path);
+                    path.pop();
+                }
+            }
+            let (kind, keys) = rules.of(path);
+            match kind {
+                ArrayKind::Ordered => {}
+                ArrayKind::Set => *node = set(std::mem::take(items)),
+                ArrayKind::Keyed => {
+                    let items = std::mem::take(items);
+                    *node = match keys.iter().find(|key| names_all(&items, key)) {
+                        Some(key) => keyed(items, key),
+                        None => set(items),
+                    };
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn set(mut items: Vec<Node>) -> Node {
+    items.sort_by_cached_key(Node::to_json);
+    Node::Set(items)
+}
+
+/// Whether each element has the text field `key`, each with another value. An empty array has no
+/// elements to say otherwise.
+fn names_all(items: &[Node], key: &str) -> bool {
+    let mut names: Vec<&str> = Vec::with_capacity(items.len());
+    for item in items {
+        match item.get(key) {
+            Some(Node::String(name)) => names.push(name),
+            _ => return false,
+        }
+    }
+    names.sort_unstable();
+    names.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+fn keyed(items: Vec<Node>, key: &str) -> Node {
+    let name = |item: &Node| match item.get(key) {
+        Some(Node::String(name)) => name.clone(),
+        _ => Box::default(),
+    };
+    let mut entries: Vec<_> = items.into_iter().map(|item| (name(&item), item)).collect();
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Node::Keyed(Keyed { key: key.into(), entries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Canon, Parser};
+
+    fn state(resource_type: &str, text: &str) -> crate::State {
+        Canon::default()
+            .state(
+                &mut Parser::default(),
+                Dialect::AwsConfig,
+                resource_type,
+                text.as_bytes(),
+                std::iter::empty(),
+            )
+            .unwrap()
+    }
+
+    #[test]
+    fn sets_and_keyed_lists_have_no_order() {
+        let a = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":1},{"p":2}],"tags":[{"key":"a","value":"1"},{"key":"b","value":"2"}]}}"#);
+        let b = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":2},{"p":1}],"tags":[{"value":"2","key":"b"},{"key":"a","value":"1"}]}}"#);
+        assert_eq!(a, b);
+        assert_eq!(a.fingerprint(3), b.fingerprint(3));
+        assert_eq!(a.root.to_json(), b.root.to_json());
+    }
+
+    #[test]
+    fn leaves_cannot_be_swapped_between_set_elements() {
+        let a = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":1,"q":1},{"p":2,"q":2}]}}"#);
+        let b = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":1,"q":2},{"p":2,"q":1}]}}"#);
+        assert_ne!(a, b);
+        assert_ne!(a.fingerprint(3), b.fingerprint(3));
+    }
+
+    #[test]
+    fn a_keyed_list_with_unnamed_elements_is_a_set() {
+        let tags = |text: &str| state("T", text).root.get("tags").unwrap().clone();
+        assert!(matches!(tags(r#"{"tags":[{"key":"a"},{"key":"a"}]}"#), Node::Set(_)));
+        assert!(matches!(tags(r#"{"tags":["a","b"]}"#), Node::Set(_)));
+        assert!(matches!(tags(r#"{"tags":[{"key":"a"},{"key":"b"}]}"#), Node::Keyed(_)));
+    }
+
+    #[test]
+    fn rules_that_cannot_work_are_refused() {
+        let bad = ArrayRule {
+            dialect: None,
+            resource_type: "*".into(),
+            path: "/x".into(),
+            kind: ArrayKind::Keyed,
+            key: vec![],
+        };
+        assert_eq!(ArrayRules::with(vec![bad]).unwrap_err(), RuleError::NoKey("/x".into()));
+    }
+}

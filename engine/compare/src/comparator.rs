@@ -1,0 +1,379 @@
+//! All shards together: routing, the parallel epoch, sweeps, and what is true now.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use deployforge_canon::{Canon, Normalise, Parser};
+use deployforge_model::{
+    Dialect, Key128, ObservationBatch, ResourceKey, Scope, Severity, UnknownReason, Verdict,
+};
+use deployforge_policy::Policy;
+use rayon::prelude::*;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::baseline::{Baseline, BaselineKind, BaselineRows, NotABaseline};
+use crate::diff::Mode;
+use crate::output::{OpenFinding, Output};
+use crate::shard::{BatchOrigin, Context, Entry, Loaded, Restored, Routed, Shard, Unseen, row_key};
+
+/// How many shards state is split into: more than threads, so that a slow one does not hold up the
+/// rest, and fixed, so that state can move.
+const SHARDS: usize = 64;
+
+/// Sweeps under way at once; the start of one more ends the oldest unfinished.
+const SWEEPS_MAX: usize = 1024;
+
+/// What a comparator is made with.
+#[derive(Debug)]
+pub struct Settings {
+    /// Seeds keys and fingerprints.
+    pub seed: u64,
+    /// Keys the hashes that are kept.
+    pub hash_key: [u8; 32],
+    /// Makes states canonical.
+    pub canon: Canon,
+    /// Weights, severities, environments.
+    pub policy: Policy,
+    /// What counts, if it is not the baseline's own choice.
+    pub mode: Option<Mode>,
+    /// Which normalisers are asked.
+    pub normalise: Normalise,
+    /// Whether changed states are put out.
+    pub keep_states: bool,
+}
+
+/// Compares observations with baselines, shard by shard on all cores.
+#[derive(Debug)]
+pub struct Comparator {
+    context: Context,
+    shards: Vec<Shard>,
+    /// Globally unique names of declared resources; `None` where two resources share one.
+    aliases: HashMap<u64, Option<(Key128, Dialect)>>,
+    dialects: HashSet<Dialect>,
+    sweeps: HashMap<(Arc<str>, String), SweepState>,
+    sequence: u64,
+}
+
+#[derive(Debug)]
+struct SweepState {
+    scopes: Vec<Scope>,
+    since: u64,
+    dialects: HashSet<Dialect>,
+    complete: bool,
+}
+
+/// One resource as it is now, for listing.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // the fields of the JSON that `audit` prints
+pub struct ResourceView<'a> {
+    pub key: ResourceKey,
+    pub address: Option<&'a str>,
+    pub verdict: Verdict,
+    pub reason: Option<UnknownReason>,
+    pub score: f64,
+    pub severity: Option<Severity>,
+    pub leaves: u32,
+    pub findings: &'a [OpenFinding],
+}
+
+impl Comparator {
+    /// Loads baselines. Where two claim one resource, a declared one goes before a recorded one;
+    /// two of a kind must agree, or the resource is `unknown` (`duplicate`).
+    pub fn new(settings: Settings, baselines: Vec<Baseline>) -> Result<Self, NotABaseline> {
+        let seed = settings.seed;
+        let mut loaded = Vec::with_capacity(baselines.len());
+        for baseline in baselines {
+            loaded.push(Loaded {
+                name: baseline.info.name.as_str().into(),
+                info: baseline.info,
+                rows: BaselineRows::new(&baseline.rows)?,
+                raw: baseline.raw,
+            });
+        }
+        loaded.sort_by_key(|loaded| loaded.info.kind != BaselineKind::Declared);
+        let context = Context {
+            seed,
+            hash_key: settings.hash_key,
+            canon: settings.canon,
+            policy: settings.policy,
+            mode: settings.mode,
+            normalise: settings.normalise,
+            keep_states: settings.keep_states,
+            baselines: loaded,
+        };
+        let mut comparator = Self {
+            context,
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            aliases: HashMap::new(),
+            dialects: HashSet::new(),
+            sweeps: HashMap::new(),
+            sequence: 1,
+        };
+        comparator.index();
+        Ok(comparator)
+    }
+
+    fn index(&mut self) {
+        for (b, loaded) in self.context.baselines.iter().enumerate() {
+            for r in 0..loaded.rows.len() {
+                let row = loaded.rows.row(r);
+                self.dialects.insert(row.dialect);
+                let key = loaded.rows.key128(r, self.context.seed);
+                let entry = self.shards[key.shard(SHARDS)].entry(key);
+                match entry.baseline {
+                    None => entry.baseline = Some((b as u16, r as u32)),
+                    Some((other, at)) => {
+                        let first = &self.context.baselines[usize::from(other)];
+                        let same = first.rows.row(at as usize).state == row.state;
+                        if first.info.kind == loaded.info.kind && !same {
+                            entry.claimed_twice = true;
+                        }
+                        continue;
+                    }
+                }
+                for alias in row.aliases.split('\n').filter(|alias| is_global(alias)) {
+                    let hash = xxh3_64_with_seed(alias.as_bytes(), self.context.seed);
+                    self.aliases
+                        .entry(hash)
+                        .and_modify(|known| {
+                            if known.is_some_and(|(other, _)| other != key) {
+                                *known = None;
+                            }
+                        })
+                        .or_insert(Some((key, row.dialect)));
+                }
+            }
+        }
+    }
+
+    /// How many resources the baselines declare.
+    pub fn declared(&self) -> usize {
+        self.entries().filter(|entry| entry.baseline.is_some()).count()
+    }
+
+    /// Takes up what the history last knew.
+    pub fn restore(&mut self, resources: Vec<Restored>) {
+        for restored in resources {
+            let key = restored.key.hash128(self.context.seed);
+            self.shards[key.shard(SHARDS)].restore(key, restored);
+        }
+    }
+
+    /// Judges one batch: one task per shard.
+    pub fn apply(&mut self, batch: &ObservationBatch, origin: &BatchOrigin) -> Output {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        let routed = self.route(batch, origin);
+        let context = &self.context;
+        let outputs: Vec<Output> = self
+            .shards
+            .par_iter_mut()
+            .zip(routed)
+            .filter(|(_, rows)| !rows.is_empty())
+            .map_init(Parser::default, |parser, (shard, rows)| {
+                shard.apply(context, batch, &rows, origin, sequence, parser)
+            })
+            .collect();
+        let mut all = Output::default();
+        outputs.into_iter().for_each(|output| all.merge(output));
+        all
+    }
+
+    /// Finds the shard and the key of each row. An observation whose key no baseline knows may be
+    /// known by a globally unique alias.
+    fn route(&mut self, batch: &ObservationBatch, origin: &BatchOrigin) -> Vec<Vec<Routed>> {
+        let mut routed: Vec<Vec<Routed>> = (0..SHARDS).map(|_| Vec::new()).collect();
+        let mut dialects = HashSet::new();
+        for row in 0..batch.len() {
+            let observation = batch.row(row);
+            dialects.insert(observation.dialect);
+            let own = observation.key128;
+            let (mut key, mut unmapped) = (own, false);
+            if !self.shards[own.shard(SHARDS)].declares(own) {
+                let known = observation.aliases().filter(|alias| is_global(alias)).find_map(|a| {
+                    let hash = xxh3_64_with_seed(a.as_bytes(), self.context.seed);
+                    self.aliases.get(&hash).copied().flatten()
+                });
+                match known {
+                    Some((other, dialect)) if dialect == observation.dialect => key = other,
+                    Some(_) => unmapped = true,
+                    None => {
+                        unmapped = !self.dialects.is_empty()
+                            && !self.dialects.contains(&observation.dialect);
+                    }
+                }
+            }
+            routed[key.shard(SHARDS)].push(Routed { row: row as u32, key, unmapped });
+        }
+        for ((source, _), sweep) in &mut self.sweeps {
+            if *source == origin.source {
+                sweep.dialects.extend(&dialects);
+            }
+        }
+        routed
+    }
+
+    /// A listing of `scope` by a source begins.
+    pub fn sweep_start(&mut self, source: &Arc<str>, id: &str, scope: Scope) {
+        if self.sweeps.len() >= SWEEPS_MAX
+            && let Some(oldest) =
+                self.sweeps.iter().min_by_key(|(_, sweep)| sweep.since).map(|(key, _)| key.clone())
+        {
+            self.sweeps.remove(&oldest);
+        }
+        let sweep = SweepState {
+            scopes: vec![scope],
+            since: self.sequence + 1,
+            dialects: HashSet::new(),
+            complete: true,
+        };
+        self.sweeps.insert((Arc::clone(source), id.to_owned()), sweep);
+    }
+
+    /// Something of this source could not be read: its sweeps under way prove nothing missing.
+    pub fn sweep_damaged(&mut self, source: &Arc<str>) {
+        for ((of, _), sweep) in &mut self.sweeps {
+            if of == source {
+                sweep.complete = false;
+            }
+        }
+    }
+
+    /// The listing is complete: what its scope covers and it did not list is missing, or gone if no
+    /// baseline declares it. `scopes` replaces the scope it began with. An unknown id does nothing.
+    pub fn sweep_end(
+        &mut self,
+        origin: &BatchOrigin,
+        id: &str,
+        scopes: Option<Vec<Scope>>,
+    ) -> Output {
+        let Some(mut sweep) = self.sweeps.remove(&(Arc::clone(&origin.source), id.to_owned()))
+        else {
+            return Output::default();
+        };
+        if let Some(scopes) = scopes {
+            sweep.scopes = scopes;
+        }
+        let decide = |context: &Context, entry: &Entry| {
+            let (provider, account, region, resource_type, dialect, declared) =
+                describe(context, entry)?;
+            let covered = sweep
+                .scopes
+                .iter()
+                .any(|scope| scope.covers(&provider, &account, &region, &resource_type));
+            if !covered || !sweep.dialects.contains(&dialect) {
+                return None;
+            }
+            Some(match (sweep.complete, declared) {
+                (true, true) => Unseen::Missing,
+                (true, false) => Unseen::Gone,
+                (false, _) => Unseen::Unknown(UnknownReason::Unreadable),
+            })
+        };
+        self.unseen(origin, sweep.since, &decide)
+    }
+
+    /// Ends an audit: the snapshot was everything there is. What the baseline declares and nothing
+    /// listed is missing, unless the snapshot was damaged or speaks another dialect.
+    pub fn audit_end(&mut self, origin: &BatchOrigin, damaged: bool, seen: &HashSet<Dialect>) -> Output {
+        let decide = |context: &Context, entry: &Entry| {
+            let (.., dialect, declared) = describe(context, entry)?;
+            if !declared {
+                return None;
+            }
+            Some(if damaged {
+                Unseen::Unknown(UnknownReason::Unreadable)
+            } else if seen.contains(&dialect) {
+                Unseen::Missing
+            } else if seen.is_empty() {
+                Unseen::Unknown(UnknownReason::Unobserved)
+            } else {
+                Unseen::Unknown(UnknownReason::Unmapped)
+            })
+        };
+        self.unseen(origin, 1, &decide)
+    }
+
+    fn unseen(
+        &mut self,
+        origin: &BatchOrigin,
+        since: u64,
+        decide: &(dyn Fn(&Context, &Entry) -> Option<Unseen> + Sync),
+    ) -> Output {
+        let context = &self.context;
+        let outputs: Vec<Output> = self
+            .shards
+            .par_iter_mut()
+            .map(|shard| shard.unseen(context, origin, since, decide))
+            .collect();
+        let mut all = Output::default();
+        outputs.into_iter().for_each(|output| all.merge(output));
+        all
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.shards.iter().flat_map(|shard| shard.entries())
+    }
+
+    /// Every resource with a verdict, or declared without one (`unknown`, `unobserved`).
+    pub fn resources(&self) -> impl Iterator<Item = ResourceView<'_>> {
+        self.entries().filter_map(|entry| {
+            let declared = entry.baseline.map(|(baseline, row)| {
+                self.context.baselines[usize::from(baseline)].rows.row(row as usize)
+            });
+            if entry.verdict.is_none() && declared.is_none_or(|row| row.deposed) {
+                return None;
+            }
+            let (key, address) = match declared {
+                Some(row) => (row_key(&row), row.address),
+                None => {
+                    let (key, _) = entry.detail.as_ref()?.identity.as_ref()?;
+                    ((**key).clone(), None)
+                }
+            };
+            let unobserved = entry.verdict.is_none().then_some(UnknownReason::Unobserved);
+            Some(ResourceView {
+                key,
+                address,
+                verdict: entry.verdict.unwrap_or(Verdict::Unknown),
+                reason: entry.reason.or(unobserved),
+                score: entry.score,
+                severity: entry.severity(&self.context.policy),
+                leaves: entry.leaves,
+                findings: entry.findings(),
+            })
+        })
+    }
+}
+
+/// Provider, account, region, type, dialect, and whether a baseline declares it. Deposed objects
+/// are nobody's loss: `None`.
+fn describe(
+    context: &Context,
+    entry: &Entry,
+) -> Option<(String, String, String, String, Dialect, bool)> {
+    let (key, dialect, declared) = match entry.baseline {
+        Some((baseline, row)) => {
+            let row = context.baselines[usize::from(baseline)].rows.row(row as usize);
+            if row.deposed {
+                return None;
+            }
+            (row_key(&row), row.dialect, true)
+        }
+        None => {
+            entry.verdict?;
+            let (key, dialect) = entry.detail.as_ref()?.identity.as_ref()?;
+            ((**key).clone(), *dialect, false)
+        }
+    };
+    Some((key.provider, key.account, key.region, key.resource_type, dialect, declared))
+}
+
+/// Whether an alias names one object in the whole world: an ARN, a full resource id or a URL. Plain
+/// names do not, and never join two resources.
+fn is_global(alias: &str) -> bool {
+    alias.starts_with("arn:")
+        || alias.starts_with("//")
+        || alias.starts_with("/subscriptions/")
+        || alias.contains("://")
+}

@@ -1,0 +1,352 @@
+//! Two canonical trees in, their differences and the drift score out.
+//!
+//! Objects, keyed lists and sets are walked by name, key and content; ordered arrays by position
+//! between their common beginning and end. A subtree that appears or goes is one difference at its
+//! root. A fold is asked only where two values differ, at the deepest place where they do.
+
+use deployforge_canon::fold::fold;
+use deployforge_canon::{Fold, Keyed, Node, Normalise};
+use deployforge_model::path::{join, push};
+use deployforge_model::FindingKind;
+use deployforge_policy::Policy;
+use serde::{Deserialize, Serialize};
+
+/// What counts when two states are compared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Everything observed counts.
+    #[default]
+    Full,
+    /// Only what the baseline declares counts: members and keys it does not name are not looked at.
+    Declared,
+}
+
+/// How to compare.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DiffOptions {
+    /// What counts.
+    pub mode: Mode,
+    /// Which normalisers are asked.
+    pub normalise: Normalise,
+}
+
+/// One difference of two states.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// JSON Pointer from the root of the state.
+    pub path: String,
+    /// How it differs.
+    pub kind: FindingKind,
+    /// The declared value; `None` where there is none.
+    pub expected: Option<Node>,
+    /// The observed value; `None` where there is none.
+    pub observed: Option<Node>,
+    /// How many attributes it spans.
+    pub leaves: u32,
+    /// The normaliser that says it means nothing; such a difference is kept and does not count.
+    pub fold: Option<Fold>,
+}
+
+impl Difference {
+    /// Whether it counts towards verdict, score and exit code.
+    pub fn counts(&self) -> bool {
+        self.fold.is_none() && self.kind.counts()
+    }
+}
+
+/// The result of comparing two states.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Comparison {
+    /// All differences, suppressed ones included, in the order of the walk.
+    pub differences: Vec<Difference>,
+    /// Drift score: weighted percentage of the declared attributes that deviate.
+    pub score: f64,
+    /// How many attributes were declared.
+    pub leaves: u32,
+}
+
+/// Leftover elements of two sets are paired by meaning only up to this many on a side; beyond it
+/// they are reported as they are.
+const SET_PAIRING_MAX: usize = 64;
+
+/// An element of a set is addressed by its content up to this many bytes, then by a hash of it.
+const CONTENT_PATH_MAX: usize = 96;
+
+/// Compares two states of one resource of `resource_type`.
+pub fn compare(
+    expected: &Node,
+    observed: &Node,
+    options: DiffOptions,
+    policy: &Policy,
+    resource_type: &str,
+) -> Comparison {
+    let mut walk = Walk { options, found: Vec::new() };
+    if expected != observed {
+        walk.both(&mut String::new(), expected, observed);
+    }
+    let leaves = expected.leaves();
+    let score = score(&walk.found, expected, policy, resource_type);
+    Comparison { differences: walk.found, score, leaves }
+}
+
+/// The drift score: of the weight of all declared attributes, the percentage that deviates. An
+/// attribute that was added counts as declared, so that the score of a resource with additions only
+/// is neither zero nor over a hundred.
+fn score(found: &[Difference], expected: &Node, policy: &Policy, resource_type: &str) -> f64 {
+    let weighs = policy.weighs(resource_type);
+    let weigh = |path: &str, node: &Node| {
+        if weighs { weigh(node, path, policy, resource_type) } else { f64::from(node.leaves()) }
+    };
+    let mut deviating = 0.0;
+    let mut added = 0.0;
+    for difference in found.iter().filter(|difference| difference.counts()) {
+        match (&difference.expected, &difference.observed) {
+            (Some(expected), _) => deviating += weigh(&difference.path, expected),
+            (None, Some(observed)) => added += weigh(&difference.path, observed),
+            (None, None) => {}
+        }
+    }
+    let total = weigh("", expected) + added;
+    if total > 0.0 { (100.0 * (deviating + added) / total).min(100.0) } else { 0.0 }
+}
+
+/// The sum of the weights of the attributes below `node`.
+fn weigh(node: &Node, path: &str, policy: &Policy, resource_type: &str) -> f64 {
+    let list = |items: &[Node]| -> f64 {
+        items
+            .iter()
+            .enumerate()
+            .map(|(i, item)| weigh(item, &join(path, &i.to_string()), policy, resource_type))
+            .sum()
+    };
+    let named = |members: &[(Box<str>, Node)]| -> f64 {
+        members
+            .iter()
+            .map(|(name, value)| weigh(value, &join(path, name), policy, resource_type))
+            .sum()
+    };
+    match node {
+        Node::Array(items) | Node::Set(items) if !items.is_empty() => list(items),
+        Node::Keyed(keyed) if !keyed.entries.is_empty() => named(&keyed.entries),
+        Node::Object(members) if !members.is_empty() => named(members),
+        _ => policy.weight(resource_type, path),
+    }
+}
+
+struct Walk {
+    options: DiffOptions,
+    found: Vec<Difference>,
+}
+
+impl Walk {
+    /// Two values at one path, which may be equal.
+    fn both(&mut self, path: &mut String, expected: &Node, observed: &Node) {
+        if expected == observed {
+            return;
+        }
+        match (expected, observed) {
+            (Node::Object(a), Node::Object(b)) => self.members(path, a, b),
+            (Node::Keyed(a), Node::Keyed(b)) => self.keyed(path, a, b),
+            (Node::Array(a), Node::Array(b)) if !a.is_empty() && !b.is_empty() => {
+                self.ordered(path, a, b);
+            }
+            (Node::Set(a), Node::Set(b)) => self.sets(path, a, b),
+            // A keyed list whose other side could not be keyed: both are sets then.
+            (Node::Set(a), Node::Keyed(b)) => self.sets(path, a, &elements(b)),
+            (Node::Keyed(a), Node::Set(b)) => self.sets(path, &elements(a), b),
+            (Node::Secret(_), Node::Secret(_)) | (_, _) => {
+                self.one(path, FindingKind::Changed, Some(expected), Some(observed));
+            }
+        }
+    }
+
+    /// Records one difference, asking the folds first.
+    fn one(
+        &mut self,
+        path: &str,
+        kind: FindingKind,
+        expected: Option<&Node>,
+        observed: Option<&Node>,
+    ) {
+        let fold = fold(self.options.normalise, expected, observed);
+        let leaves = expected.or(observed).map_or(0, Node::leaves);
+        self.found.push(Difference {
+            path: path.to_owned(),
+            kind,
+            expected: expected.cloned(),
+            observed: observed.cloned(),
+            leaves,
+            fold,
+        });
+    }
+
+    fn removed(&mut self, path: &str, expected: &Node) {
+        self.one(path, FindingKind::Removed, Some(expected), None);
+    }
+
+    fn added(&mut self, path: &str, observed: &Node) {
+        self.one(path, FindingKind::Added, None, Some(observed));
+    }
+
+    /// Runs `inner` with `segment` appended to the path.
+    fn below(&mut self, path: &mut String, segment: &str, inner: impl FnOnce(&mut Self, &mut String)) {
+        let length = path.len();
+        push(path, segment);
+        inner(self, path);
+        path.truncate(length);
+    }
+
+    /// Sorted names on both sides: objects and keyed lists alike. What only the observed side names
+    /// counts in full mode alone.
+    fn merge<'n>(
+        &mut self,
+        path: &mut String,
+        expected: &'n [(Box<str>, Node)],
+        observed: &'n [(Box<str>, Node)],
+        value: impl Fn(&'n Node) -> &'n Node,
+    ) {
+        let (mut a, mut b) = (expected.iter().peekable(), observed.iter().peekable());
+        loop {
+            let order = match (a.peek(), b.peek()) {
+                (None, None) => return,
+                (Some(_), None) => std::cmp::Ordering::Less,
+                (None, Some(_)) => std::cmp::Ordering::Greater,
+                (Some((left, _)), Some((right, _))) => left.cmp(right),
+            };
+            match order {
+                std::cmp::Ordering::Less => {
+                    let (name, node) = a.next().expect("peeked");
+                    self.below(path, name, |walk, path| walk.removed(path, value(node)));
+                }
+                std::cmp::Ordering::Greater => {
+                    let (name, node) = b.next().expect("peeked");
+                    if self.options.mode == Mode::Full {
+                        self.below(path, name, |walk, path| walk.added(path, value(node)));
+                    }
+                }
+                std::cmp::Ordering::Equal => {
+                    let (name, left) = a.next().expect("peeked");
+                    let (_, right) = b.next().expect("peeked");
+                    self.below(path, name, |walk, path| {
+                        walk.both(path, value(left), value(right));
+                    });
+                }
+            }
+        }
+    }
+
+    fn members(&mut self, path: &mut String, a: &[(Box<str>, Node)], b: &[(Box<str>, Node)]) {
+        self.merge(path, a, b, |node| node);
+    }
+
+    fn keyed(&mut self, path: &mut String, a: &Keyed, b: &Keyed) {
+        let field = match (a.entries.is_empty(), b.entries.is_empty()) {
+            (false, false) => a.value_field().filter(|field| b.value_field() == Some(field)),
+            (true, _) => b.value_field(),
+            (_, true) => a.value_field(),
+        };
+        if !a.entries.is_empty() && !b.entries.is_empty() && a.key != b.key {
+            self.sets(path, &elements(a), &elements(b));
+            return;
+        }
+        let field = field.map(str::to_owned);
+        self.merge(path, &a.entries, &b.entries, |node| {
+            field.as_deref().and_then(|field| node.get(field)).unwrap_or(node)
+        });
+    }
+
+    fn ordered(&mut self, path: &mut String, a: &[Node], b: &[Node]) {
+        if a.len() == b.len() && is_permutation(a, b) {
+            let (a, b) = (Node::Array(a.to_vec()), Node::Array(b.to_vec()));
+            self.one(path, FindingKind::Reordered, Some(&a), Some(&b));
+            return;
+        }
+        let start = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+        let end = a[start..].iter().rev().zip(b[start..].iter().rev()).take_while(|(x, y)| x == y);
+        let end = end.count();
+        let (left, right) = (&a[start..a.len() - end], &b[start..b.len() - end]);
+        let both = left.len().min(right.len());
+        for i in 0..both {
+            self.below(path, &(start + i).to_string(), |walk, path| {
+                walk.both(path, &left[i], &right[i]);
+            });
+        }
+        for (i, node) in left.iter().enumerate().skip(both) {
+            self.below(path, &(start + i).to_string(), |walk, path| walk.removed(path, node));
+        }
+        for (i, node) in right.iter().enumerate().skip(both) {
+            self.below(path, &(start + i).to_string(), |walk, path| walk.added(path, node));
+        }
+    }
+
+    /// Multisets, sorted by content: what is left over on each side after equal elements, and
+    /// elements that a fold or the mode calls equal, are paired off.
+    fn sets(&mut self, path: &mut String, a: &[Node], b: &[Node]) {
+        let mut right: Vec<(String, &Node)> = b.iter().map(|node| (node.to_json(), node)).collect();
+        let mut left: Vec<(String, &Node)> = Vec::new();
+        for node in a {
+            let content = node.to_json();
+            match right.iter().position(|(other, _)| *other == content) {
+                Some(i) => {
+                    right.swap_remove(i);
+                }
+                None => left.push((content, node)),
+            }
+        }
+        if left.len() <= SET_PAIRING_MAX && right.len() <= SET_PAIRING_MAX {
+            left.retain(|(content, node)| {
+                let twin = right.iter().position(|(_, other)| self.same(node, other));
+                let Some(i) = twin else { return true };
+                let (_, other) = right.swap_remove(i);
+                self.below(path, &content_segment(content), |walk, path| {
+                    walk.both(path, node, other);
+                });
+                false
+            });
+        }
+        right.sort_by(|x, y| x.0.cmp(&y.0));
+        for (content, node) in left {
+            self.below(path, &content_segment(&content), |walk, path| walk.removed(path, node));
+        }
+        for (content, node) in right {
+            self.below(path, &content_segment(&content), |walk, path| walk.added(path, node));
+        }
+    }
+
+    /// Whether no difference of two elements counts.
+    fn same(&self, a: &Node, b: &Node) -> bool {
+        let mut inner = Self { options: self.options, found: Vec::new() };
+        inner.both(&mut String::new(), a, b);
+        inner.found.iter().all(|difference| !difference.counts())
+    }
+}
+
+fn elements(keyed: &Keyed) -> Vec<Node> {
+    keyed.entries.iter().map(|(_, node)| node.clone()).collect()
+}
+
+fn is_permutation(a: &[Node], b: &[Node]) -> bool {
+    let texts = |nodes: &[Node]| {
+        let mut texts: Vec<String> = nodes.iter().map(Node::to_json).collect();
+        texts.sort_unstable();
+        texts
+    };
+    texts(a) == texts(b)
+}
+
+/// How an element of a set is addressed: a text by itself, anything else by its canonical JSON, and
+/// what is long by the start of it and a hash.
+fn content_segment(content: &str) -> String {
+    let plain = content
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'))
+        .filter(|inner| !inner.contains('\\'));
+    let text = plain.unwrap_or(content);
+    if text.len() <= CONTENT_PATH_MAX {
+        return text.to_owned();
+    }
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    let start: String = text.chars().take(CONTENT_PATH_MAX / 2).collect();
+    format!("{start}…#{}", &hash[..16])
+}

@@ -1,0 +1,28 @@
+//! The columnar baseline, the shards and the comparator.
+//!
+//! A [`Baseline`] holds what resources should be, in Arrow columns. A [`Comparator`] splits what it
+//! knows into shards; [`Comparator::apply`] judges an observation batch, one rayon task per shard,
+//! and returns an [`Output`]: transitions of findings and verdicts, changed states, rollups. The
+//! work itself is [`Shard::apply`], one function from shard state and a slice of observations to
+//! differences, in three levels: raw fingerprint, canonical fingerprint, attribute by attribute
+//! ([`compare`]).
+//!
+//! What is deliberately absent: I/O, clocks, tokio, DataFusion, Delta, and every foreign format.
+//! Given the same bytes, times and baseline it gives the same findings.
+
+mod baseline;
+mod comparator;
+mod diff;
+mod output;
+mod shard;
+
+pub use baseline::{
+    Added, Baseline, BaselineBuilder, BaselineInfo, BaselineKind, BaselineRow, BaselineRows,
+    NotABaseline,
+};
+pub use comparator::{Comparator, ResourceView, Settings};
+pub use diff::{Comparison, DiffOptions, Difference, Mode, compare};
+pub use output::{
+    CheckCounts, FindingRow, Levels, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
+};
+pub use shard::{BatchOrigin, Context, Restored, Routed, Shard};

@@ -1,0 +1,356 @@
+//! What an epoch puts out: rows of the history tables, sealed into Arrow batches.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::datatypes::SchemaRef;
+use deployforge_model::{
+    Dialect, FindingKind, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
+    UnknownReason, Verdict, schema,
+};
+
+/// Fields that every row of a resource shares.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // columns of the same names
+pub struct RowHead {
+    pub key: Arc<ResourceKey>,
+    pub address: Option<Box<str>>,
+    pub environment: Arc<str>,
+    pub dialect: Dialect,
+    pub baseline: Arc<str>,
+    pub baseline_version: u32,
+    pub source: Arc<str>,
+    pub observed_at: Timestamp,
+    pub ingested_at: Timestamp,
+}
+
+/// A row of `findings`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct FindingRow {
+    pub head: RowHead,
+    pub transition: Transition,
+    pub finding: OpenFinding,
+}
+
+/// A finding that is true now.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct OpenFinding {
+    pub path: Box<str>,
+    pub kind: FindingKind,
+    pub expected: Option<Box<str>>,
+    pub observed: Option<Box<str>>,
+    pub leaves: u32,
+    pub severity: Severity,
+    pub fold: Option<Box<str>>,
+}
+
+impl OpenFinding {
+    /// Whether it counts towards verdict, score and exit code.
+    pub fn counts(&self) -> bool {
+        self.fold.is_none() && self.kind.counts()
+    }
+}
+
+/// A row of `verdicts`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct VerdictRow {
+    pub head: RowHead,
+    pub verdict: Option<Verdict>,
+    pub reason: Option<UnknownReason>,
+    pub score: f64,
+    pub severity: Option<Severity>,
+    pub findings: u32,
+    pub suppressed: u32,
+    pub leaves: u32,
+    pub version: Option<u64>,
+    pub state_hash: Option<Box<str>>,
+}
+
+/// A row of `observations`.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct StateRow {
+    pub head: RowHead,
+    pub version: Option<u64>,
+    /// Canonical and redacted JSON text; `None` says deleted.
+    pub state: Option<String>,
+}
+
+/// A state that could not be made canonical.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct RejectRow {
+    pub source: Arc<str>,
+    pub position: SourcePosition,
+    pub code: RejectCode,
+    pub reason: String,
+    pub hash: String,
+    pub size: u64,
+    pub ingested_at: Timestamp,
+}
+
+impl RejectRow {
+    /// The same refused bytes at the same place of the same source are one reject.
+    pub fn id(&self) -> String {
+        let text = format!(
+            "{}\n{}\n{}\n{}",
+            self.source, self.position.offset, self.code, self.hash
+        );
+        blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+    }
+}
+
+/// Counts of one minute, environment, provider, type and source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // columns of `checks`
+pub struct CheckCounts {
+    pub checked: u64,
+    pub in_sync: u64,
+    pub drifted: u64,
+    pub missing: u64,
+    pub unmanaged: u64,
+    pub unknown: u64,
+    pub late: u64,
+}
+
+impl CheckCounts {
+    fn of(self) -> [u64; 7] {
+        [
+            self.checked,
+            self.in_sync,
+            self.drifted,
+            self.missing,
+            self.unmanaged,
+            self.unknown,
+            self.late,
+        ]
+    }
+
+    pub(crate) fn count(&mut self, verdict: Option<Verdict>) {
+        match verdict {
+            Some(Verdict::InSync) => self.in_sync += 1,
+            Some(Verdict::Drifted) => self.drifted += 1,
+            Some(Verdict::Missing) => self.missing += 1,
+            Some(Verdict::Unmanaged) => self.unmanaged += 1,
+            Some(Verdict::Unknown) => self.unknown += 1,
+            None => {}
+        }
+        if matches!(verdict, Some(Verdict::InSync | Verdict::Drifted)) {
+            self.checked += 1;
+        }
+    }
+}
+
+/// Minute, environment, provider, type, source.
+pub type CheckKey = (Timestamp, Arc<str>, Box<str>, Box<str>, Arc<str>);
+
+/// How many observations each level of check decided.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// By the raw fingerprint: no parse.
+    pub fingerprint: u64,
+    /// By the canonical fingerprint: no attribute walk.
+    pub canonical: u64,
+    /// Attribute by attribute.
+    pub compared: u64,
+}
+
+/// What one or more epochs put out.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Transitions of findings.
+    pub findings: Vec<FindingRow>,
+    /// Transitions of verdicts.
+    pub verdicts: Vec<VerdictRow>,
+    /// Changed states.
+    pub states: Vec<StateRow>,
+    /// States that could not be made canonical.
+    pub rejects: Vec<RejectRow>,
+    /// Rollups of checks.
+    pub checks: BTreeMap<CheckKey, CheckCounts>,
+    /// Observations per level of check.
+    pub levels: Levels,
+    /// Observations handled, late and duplicate ones included.
+    pub observations: u64,
+}
+
+impl Output {
+    /// Appends what another shard or epoch put out.
+    pub fn merge(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+        self.verdicts.extend(other.verdicts);
+        self.states.extend(other.states);
+        self.rejects.extend(other.rejects);
+        for (key, counts) in other.checks {
+            let mine = self.checks.entry(key).or_default();
+            let sums: Vec<u64> =
+                mine.of().iter().zip(counts.of()).map(|(a, b)| a + b).collect();
+            let [checked, in_sync, drifted, missing, unmanaged, unknown, late] =
+                sums.try_into().expect("seven counts");
+            *mine = CheckCounts { checked, in_sync, drifted, missing, unmanaged, unknown, late };
+        }
+        self.levels.fingerprint += other.levels.fingerprint;
+        self.levels.canonical += other.levels.canonical;
+        self.levels.compared += other.levels.compared;
+        self.observations += other.observations;
+    }
+
+    /// Whether there is nothing to keep.
+    pub fn is_empty(&self) -> bool {
+        self.findings.is_empty()
+            && self.verdicts.is_empty()
+            && self.states.is_empty()
+            && self.rejects.is_empty()
+            && self.checks.is_empty()
+    }
+
+    /// Rows for the `findings` table.
+    pub fn findings_batch(&self, committed_at: Timestamp) -> RecordBatch {
+        let rows = &self.findings;
+        let mut c = Columns::default();
+        c.text(rows.iter().map(|r| finding_id(&r.head.key, &r.finding.path)));
+        c.text(rows.iter().map(|r| r.transition.name()));
+        c.key(rows.iter().map(|r| &r.head));
+        c.optional(rows.iter().map(|r| r.head.address.as_deref()));
+        c.text(rows.iter().map(|r| &*r.head.environment));
+        c.text(rows.iter().map(|r| &*r.finding.path));
+        c.text(rows.iter().map(|r| r.finding.kind.name()));
+        c.optional(rows.iter().map(|r| r.finding.expected.as_deref()));
+        c.optional(rows.iter().map(|r| r.finding.observed.as_deref()));
+        c.ints(rows.iter().map(|r| u64::from(r.finding.leaves)));
+        c.text(rows.iter().map(|r| r.finding.severity.name()));
+        c.optional(rows.iter().map(|r| r.finding.fold.as_deref()));
+        c.tail(rows.iter().map(|r| &r.head), committed_at);
+        c.batch(schema::findings())
+    }
+
+    /// Rows for the `verdicts` table.
+    pub fn verdicts_batch(&self, committed_at: Timestamp) -> RecordBatch {
+        let rows = &self.verdicts;
+        let mut c = Columns::default();
+        c.key(rows.iter().map(|r| &r.head));
+        c.optional(rows.iter().map(|r| r.head.address.as_deref()));
+        c.text(rows.iter().map(|r| &*r.head.environment));
+        c.text(rows.iter().map(|r| r.head.dialect.name()));
+        c.optional(rows.iter().map(|r| r.verdict.map(Verdict::name)));
+        c.optional(rows.iter().map(|r| r.reason.map(UnknownReason::name)));
+        c.push(Float64Array::from_iter_values(rows.iter().map(|r| r.score)));
+        c.optional(rows.iter().map(|r| r.severity.map(Severity::name)));
+        c.ints(rows.iter().map(|r| u64::from(r.findings)));
+        c.ints(rows.iter().map(|r| u64::from(r.suppressed)));
+        c.ints(rows.iter().map(|r| u64::from(r.leaves)));
+        c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
+        c.optional(rows.iter().map(|r| r.state_hash.as_deref()));
+        c.tail(rows.iter().map(|r| &r.head), committed_at);
+        c.batch(schema::verdicts())
+    }
+
+    /// Rows for the `observations` table.
+    pub fn observations_batch(&self, committed_at: Timestamp) -> RecordBatch {
+        let rows = &self.states;
+        let mut c = Columns::default();
+        c.key(rows.iter().map(|r| &r.head));
+        c.text(rows.iter().map(|r| &*r.head.environment));
+        c.text(rows.iter().map(|r| r.head.dialect.name()));
+        c.push(rows.iter().map(|r| Some(r.state.is_none())).collect::<BooleanArray>());
+        c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
+        c.optional(rows.iter().map(|r| r.state.as_deref()));
+        c.text(rows.iter().map(|r| &*r.head.source));
+        c.times(rows.iter().map(|r| r.head.observed_at));
+        c.times(rows.iter().map(|r| r.head.ingested_at));
+        c.times(rows.iter().map(|_| committed_at));
+        c.batch(schema::observations())
+    }
+
+    /// Rows for the `rejects` table.
+    pub fn rejects_batch(&self, committed_at: Timestamp) -> RecordBatch {
+        let rows = &self.rejects;
+        let mut c = Columns::default();
+        c.text(rows.iter().map(RejectRow::id));
+        c.text(rows.iter().map(|r| &*r.source));
+        c.ints(rows.iter().map(|r| r.position.offset));
+        c.ints(rows.iter().map(|r| r.position.line));
+        c.text(rows.iter().map(|r| r.code.name()));
+        c.text(rows.iter().map(|r| &*r.reason));
+        c.text(rows.iter().map(|r| &*r.hash));
+        c.ints(rows.iter().map(|r| r.size));
+        c.times(rows.iter().map(|r| r.ingested_at));
+        c.times(rows.iter().map(|_| committed_at));
+        c.batch(schema::rejects())
+    }
+
+    /// Rows for the `checks` table.
+    pub fn checks_batch(&self, committed_at: Timestamp) -> RecordBatch {
+        let rows = &self.checks;
+        let mut c = Columns::default();
+        c.times(rows.keys().map(|k| k.0));
+        c.text(rows.keys().map(|k| &*k.1));
+        c.text(rows.keys().map(|k| &*k.2));
+        c.text(rows.keys().map(|k| &*k.3));
+        c.text(rows.keys().map(|k| &*k.4));
+        for i in 0..7 {
+            c.ints(rows.values().map(|counts| counts.of()[i]));
+        }
+        c.times(rows.keys().map(|_| committed_at));
+        c.batch(schema::checks())
+    }
+}
+
+/// The stable id of a finding: one per resource and path.
+fn finding_id(key: &ResourceKey, path: &str) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in key.parts().into_iter().chain([path]) {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+#[derive(Default)]
+struct Columns(Vec<ArrayRef>);
+
+impl Columns {
+    fn push(&mut self, array: impl arrow::array::Array + 'static) {
+        self.0.push(Arc::new(array));
+    }
+    fn text<S: AsRef<str>>(&mut self, values: impl Iterator<Item = S>) {
+        self.push(StringArray::from_iter_values(values));
+    }
+    fn optional<'a>(&mut self, values: impl Iterator<Item = Option<&'a str>>) {
+        self.push(values.collect::<StringArray>());
+    }
+    fn ints(&mut self, values: impl Iterator<Item = u64>) {
+        self.push(Int64Array::from_iter_values(values.map(|v| v as i64)));
+    }
+    fn times(&mut self, values: impl Iterator<Item = Timestamp>) {
+        let array = TimestampMicrosecondArray::from_iter_values(values.map(Timestamp::micros));
+        self.push(array.with_timezone("UTC"));
+    }
+    fn key<'a>(&mut self, heads: impl Iterator<Item = &'a RowHead> + Clone) {
+        for part in 0..5 {
+            self.text(heads.clone().map(|head| head.key.parts()[part]));
+        }
+    }
+    fn tail<'a>(
+        &mut self,
+        heads: impl Iterator<Item = &'a RowHead> + Clone,
+        committed_at: Timestamp,
+    ) {
+        self.text(heads.clone().map(|head| &*head.baseline));
+        self.ints(heads.clone().map(|head| u64::from(head.baseline_version)));
+        self.text(heads.clone().map(|head| &*head.source));
+        self.times(heads.clone().map(|head| head.observed_at));
+        self.times(heads.clone().map(|head| head.ingested_at));
+        self.times(heads.map(|_| committed_at));
+    }
+    fn batch(self, schema: SchemaRef) -> RecordBatch {
+        RecordBatch::try_new(schema, self.0).expect("the columns follow the schema")
+    }
+}

@@ -1,0 +1,32 @@
+//! The nouns of DeployForge as plain types.
+//!
+//! A [`ResourceKey`] names one infrastructure object. An [`Observation`] is the state of one
+//! resource, as one source saw it, at one time; many of them travel as an [`ObservationBatch`],
+//! which is an Arrow `RecordBatch` with the payload bytes packed in one buffer. What the comparator
+//! decides is a [`Verdict`] per resource and a finding per difference ([`FindingKind`]), kept as
+//! [`Transition`]s in the tables whose schemas stand in [`schema`].
+//!
+//! What is deliberately absent: any reading of JSON, any format, any I/O, any clock but the
+//! [`Clock`] trait. This crate depends on nothing else of ours.
+//!
+//! ```
+//! use deployforge_model::ResourceKey;
+//! let key = ResourceKey::new("aws", "123456789012", "eu-west-1", "AWS::S3::Bucket", "logs");
+//! assert_eq!(key.to_string(), "aws/123456789012/eu-west-1/AWS::S3::Bucket/logs");
+//! ```
+
+mod batch;
+mod key;
+mod observation;
+pub mod path;
+pub mod schema;
+mod time;
+mod verdict;
+
+pub use batch::{ObservationBatch, ObservationBatchBuilder, ObservationRow};
+pub use key::{Key128, ResourceKey};
+pub use observation::{
+    Dialect, Observation, Presence, Record, Reject, RejectCode, Scope, SourcePosition, Sweep,
+};
+pub use time::{Clock, FixedClock, SystemClock, Timestamp, TimestampError};
+pub use verdict::{FindingKind, Severity, Transition, UnknownReason, Verdict};

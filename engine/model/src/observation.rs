@@ -1,0 +1,187 @@
+//! Observations, sweeps and rejects: what a format reader yields, one at a time.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::verdict::named;
+use crate::{ResourceKey, Timestamp};
+
+named! {
+    /// The vocabulary in which type and attribute names are written. Two states are compared only
+    /// within one dialect; across dialects the verdict is `unknown` (`unmapped`).
+    Dialect {
+        /// DeployForge's own observation format: names are the producer's.
+        Native = "native",
+        /// AWS Config configuration items.
+        AwsConfig = "aws-config",
+        /// Terraform and OpenTofu attribute names.
+        Terraform = "terraform",
+    }
+}
+
+/// Whether the resource existed when it was observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It exists.
+    #[default]
+    Present,
+    /// It was deleted: a tombstone.
+    Deleted,
+    /// Terraform's deposed object: it exists and waits for deletion. Known, never compared, never
+    /// unmanaged.
+    Deposed,
+}
+
+/// The state of one resource, as one source saw it, at one time. Also the declared state of a
+/// resource in a baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observation {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// In whose words `state` is written.
+    pub dialect: Dialect,
+    /// The address in the code that declares it (`module.a.aws_s3_bucket.b["x"]`), if any.
+    pub address: Option<String>,
+    /// Other names of the same object: ARN, Terraform address and id, cloud identity.
+    pub aliases: Vec<String>,
+    /// When the source saw it. `None`: the reader's caller supplies the time of ingestion.
+    pub observed_at: Option<Timestamp>,
+    /// The source's own version, which orders observations of one resource before their times do.
+    pub version: Option<u64>,
+    /// Whether it existed.
+    pub presence: Presence,
+    /// The sweep it was listed by, if any.
+    pub sweep: Option<String>,
+    /// Terraform: the next apply replaces it.
+    pub tainted: bool,
+    /// The state slice: one JSON object, UTF-8, holding everything that can be a finding and nothing
+    /// else. Empty for a deletion.
+    pub state: Vec<u8>,
+    /// Paths within `state` that the source declares sensitive (JSON Pointers; a prefix covers all
+    /// below it).
+    pub sensitive: Vec<String>,
+    /// Where it was read.
+    pub position: SourcePosition,
+}
+
+/// A place in a source, for messages and for `rejects`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourcePosition {
+    /// Byte offset of the record in the decompressed stream.
+    pub offset: u64,
+    /// Line (1-based) where the record starts; 0 where lines mean nothing.
+    pub line: u64,
+}
+
+impl fmt::Display for SourcePosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {} (byte {})", self.line, self.offset)
+        } else {
+            write!(f, "byte {}", self.offset)
+        }
+    }
+}
+
+/// Which resources a sweep lists: empty members match everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scope {
+    /// Provider, or any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Account, or any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Region, or any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Type, or any.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub resource_type: Option<String>,
+}
+
+impl Scope {
+    /// Whether the scope covers a key given as its provider, account, region and type.
+    pub fn covers(&self, provider: &str, account: &str, region: &str, resource_type: &str) -> bool {
+        let allows = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);
+        allows(&self.provider, provider)
+            && allows(&self.account, account)
+            && allows(&self.region, region)
+            && allows(&self.resource_type, resource_type)
+    }
+}
+
+/// The frame of a complete listing. Only a finished sweep can make a resource `missing`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// The listing of `scope` begins.
+    Start {
+        /// Its id, which its observations carry.
+        id: String,
+        /// What it lists.
+        scope: Scope,
+    },
+    /// The listing is complete.
+    End {
+        /// The id of its start.
+        id: String,
+    },
+}
+
+named! {
+    /// Why a record was refused: a bounded set, so that it can be counted.
+    RejectCode {
+        /// Not JSON, or JSON cut short.
+        Malformed = "malformed",
+        /// JSON, but not a record of the format.
+        NotARecord = "not_a_record",
+        /// A required field is missing or has the wrong type.
+        BadField = "bad_field",
+        /// An object has the same key twice.
+        DuplicateKey = "duplicate_key",
+        /// Larger than the record limit.
+        TooLarge = "too_large",
+        /// Nested deeper than the depth limit.
+        TooDeep = "too_deep",
+        /// The message refers to content that is elsewhere (an oversized notification).
+        Elsewhere = "elsewhere",
+        /// A version or kind that is not supported.
+        Unsupported = "unsupported",
+        /// The stream ended inside a record, or its compression is damaged.
+        Truncated = "truncated",
+        /// The file is encrypted.
+        Encrypted = "encrypted",
+        /// Nothing in it.
+        Empty = "empty",
+    }
+}
+
+/// Something that could not be read. The bytes are not kept, since what cannot be parsed cannot be
+/// redacted; their hash and size are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Where.
+    pub position: SourcePosition,
+    /// Why, from a bounded set.
+    pub code: RejectCode,
+    /// One sentence for people: what is wrong and what to do. Carries no payload.
+    pub reason: String,
+    /// BLAKE3 of the refused bytes (of what was read of them), in hex.
+    pub hash: String,
+    /// How many bytes were refused.
+    pub size: u64,
+}
+
+/// What a format reader yields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// One resource.
+    Observation(Box<Observation>),
+    /// The frame of a sweep.
+    Sweep(Sweep),
+    /// Something refused.
+    Reject(Reject),
+}

@@ -1,0 +1,175 @@
+//! The Arrow schemas of everything that crosses a crate border in bulk or is kept in history.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+fn utf8(name: &str, nullable: bool) -> Field {
+    Field::new(name, DataType::Utf8, nullable)
+}
+
+fn time(name: &str, nullable: bool) -> Field {
+    Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), nullable)
+}
+
+fn int(name: &str) -> Field {
+    Field::new(name, DataType::Int64, false)
+}
+
+fn key_fields() -> Vec<Field> {
+    ["provider", "account", "region", "type", "id"].iter().map(|name| utf8(name, false)).collect()
+}
+
+fn schema(fields: Vec<Field>) -> SchemaRef {
+    Arc::new(Schema::new(fields))
+}
+
+/// Observations on their way from a source to the shards.
+///
+/// `key128` is the key's 128 bits under the deployment's seed; `aliases` and `sensitive` are lists
+/// joined by newlines; `state` is one JSON object per row, all rows packed in one buffer.
+pub fn observation_batch() -> SchemaRef {
+    let mut fields = vec![Field::new("key128", DataType::FixedSizeBinary(16), false)];
+    fields.extend(key_fields());
+    fields.extend([
+        utf8("dialect", false),
+        utf8("address", true),
+        utf8("aliases", false),
+        utf8("presence", false),
+        utf8("sweep", true),
+        utf8("sensitive", false),
+        time("observed_at", false),
+        Field::new("version", DataType::UInt64, true),
+        Field::new("tainted", DataType::Boolean, false),
+        Field::new("offset", DataType::UInt64, false),
+        Field::new("line", DataType::UInt64, false),
+        Field::new("state", DataType::Binary, false),
+    ]);
+    schema(fields)
+}
+
+/// One version of a baseline, a row per resource.
+///
+/// `state` is the canonical state as JSON text; `leaves` its number of attributes; `duplicate` says
+/// that two declarations of this resource contradict each other.
+pub fn baseline() -> SchemaRef {
+    let mut fields = key_fields();
+    fields.extend([
+        utf8("dialect", false),
+        utf8("address", true),
+        utf8("aliases", false),
+        utf8("presence", false),
+        Field::new("tainted", DataType::Boolean, false),
+        Field::new("duplicate", DataType::Boolean, false),
+        Field::new("leaves", DataType::UInt32, false),
+        Field::new("state", DataType::LargeBinary, false),
+    ]);
+    schema(fields)
+}
+
+/// Table `findings`: transitions of differences, append-only.
+///
+/// `expected` and `observed` are JSON text; `leaves` counts the attributes below `path`; `fold`
+/// names the normaliser that suppressed the difference (null: it counts).
+pub fn findings() -> SchemaRef {
+    let mut fields = vec![utf8("finding_id", false), utf8("transition", false)];
+    fields.extend(key_fields());
+    fields.extend([
+        utf8("address", true),
+        utf8("environment", false),
+        utf8("path", false),
+        utf8("kind", false),
+        utf8("expected", true),
+        utf8("observed", true),
+        int("leaves"),
+        utf8("severity", false),
+        utf8("fold", true),
+        utf8("baseline", false),
+        int("baseline_version"),
+        utf8("source", false),
+        time("observed_at", false),
+        time("ingested_at", false),
+        time("committed_at", false),
+    ]);
+    schema(fields)
+}
+
+/// Table `verdicts`: transitions of verdicts, append-only. A null `verdict` says that the resource
+/// is no longer known: it was unmanaged and is gone. `state_hash` is a keyed hash of the canonical
+/// observed state, null where that is the baseline's own state.
+pub fn verdicts() -> SchemaRef {
+    let mut fields = key_fields();
+    fields.extend([
+        utf8("address", true),
+        utf8("environment", false),
+        utf8("dialect", false),
+        utf8("verdict", true),
+        utf8("reason", true),
+        Field::new("score", DataType::Float64, false),
+        utf8("severity", true),
+        int("findings"),
+        int("suppressed"),
+        int("leaves"),
+        Field::new("version", DataType::Int64, true),
+        utf8("state_hash", true),
+        utf8("baseline", false),
+        int("baseline_version"),
+        utf8("source", false),
+        time("observed_at", false),
+        time("ingested_at", false),
+        time("committed_at", false),
+    ]);
+    schema(fields)
+}
+
+/// Table `checks`: how many observations were compared, per minute, environment and type.
+pub fn checks() -> SchemaRef {
+    schema(vec![
+        time("minute", false),
+        utf8("environment", false),
+        utf8("provider", false),
+        utf8("type", false),
+        utf8("source", false),
+        int("checked"),
+        int("in_sync"),
+        int("drifted"),
+        int("missing"),
+        int("unmanaged"),
+        int("unknown"),
+        int("late"),
+        time("committed_at", false),
+    ])
+}
+
+/// Table `observations`: each changed state, as canonical and redacted JSON text.
+pub fn observations() -> SchemaRef {
+    let mut fields = key_fields();
+    fields.extend([
+        utf8("environment", false),
+        utf8("dialect", false),
+        Field::new("deleted", DataType::Boolean, false),
+        Field::new("version", DataType::Int64, true),
+        utf8("state", true),
+        utf8("source", false),
+        time("observed_at", false),
+        time("ingested_at", false),
+        time("committed_at", false),
+    ]);
+    schema(fields)
+}
+
+/// Table `rejects`: what could not be read, where and why; the bytes only as hash and size.
+pub fn rejects() -> SchemaRef {
+    schema(vec![
+        utf8("reject_id", false),
+        utf8("source", false),
+        int("offset"),
+        int("line"),
+        utf8("code", false),
+        utf8("reason", false),
+        utf8("hash", false),
+        int("size"),
+        time("ingested_at", false),
+        time("committed_at", false),
+    ])
+}

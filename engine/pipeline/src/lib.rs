@@ -1,0 +1,1 @@
+//! Epochs, commits, backpressure: joins ingest, compare and history.

@@ -1,0 +1,236 @@
+//! Findings in, decisions out.
+//!
+//! A [`Policy`] says how much an attribute weighs in the drift score ([`Policy::weight`]), how severe
+//! a finding is ([`Policy::severity`]), and to which environment a resource belongs
+//! ([`Policy::environment`]). Rules are tried in order; the first that fits decides.
+//!
+//! What is deliberately absent: any I/O, any clock, any reading of configuration files (the rules
+//! are plain serde types that the binary fills).
+//!
+//! ```
+//! use deployforge_model::{FindingKind, Severity};
+//! use deployforge_policy::Policy;
+//! let policy = Policy::default();
+//! assert_eq!(policy.severity("AWS::S3::Bucket", "/tags/Owner", FindingKind::Changed), Severity::Degraded);
+//! assert_eq!(policy.weight("AWS::S3::Bucket", "/tags/Owner"), 1.0);
+//! ```
+
+use deployforge_model::path::{PathPattern, segments, wildcard};
+use deployforge_model::{FindingKind, Severity, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// How much attributes weigh in the drift score.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightRule {
+    /// Resource type; `*` stands for any run of characters.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// JSON Pointer pattern: `*` one segment, `**` any number.
+    pub path: String,
+    /// The weight, 0 or more; the default is 1.
+    pub weight: f64,
+}
+
+/// How severe findings are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeverityRule {
+    /// Resource type; `*` stands for any run of characters.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// JSON Pointer pattern: `*` one segment, `**` any number.
+    pub path: String,
+    /// Only findings of this kind; none: all kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<FindingKind>,
+    /// What they are.
+    pub severity: Severity,
+}
+
+/// A group of accounts and regions that shares policies and access.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// Providers it takes; empty: any.
+    #[serde(default)]
+    pub providers: Vec<String>,
+    /// Accounts it takes (`*` allowed); empty: any.
+    #[serde(default)]
+    pub accounts: Vec<String>,
+    /// Regions it takes (`*` allowed); empty: any.
+    #[serde(default)]
+    pub regions: Vec<String>,
+}
+
+/// The rules as a user writes them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PolicyRules {
+    /// Weights, first fit first.
+    pub weights: Vec<WeightRule>,
+    /// Severities, first fit first.
+    pub severities: Vec<SeverityRule>,
+}
+
+/// A rule that cannot work.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum PolicyError {
+    /// A weight below zero or not a number.
+    #[error("the weight {weight} of `{path}` must be 0 or more")]
+    Weight {
+        /// The rule's path.
+        path: String,
+        /// The weight it gives.
+        weight: f64,
+    },
+    /// Two environments of one name.
+    #[error("the environment `{0}` is defined twice")]
+    Environment(String),
+}
+
+/// Weights, severities and environments, compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    weights: Vec<(String, PathPattern, f64)>,
+    severities: Vec<(String, PathPattern, Option<FindingKind>, Severity)>,
+    environments: Vec<Environment>,
+}
+
+/// The environment of what no environment takes.
+pub const DEFAULT_ENVIRONMENT: &str = "default";
+
+impl Policy {
+    /// Compiles rules.
+    pub fn new(rules: &PolicyRules, environments: Vec<Environment>) -> Result<Self, PolicyError> {
+        for rule in &rules.weights {
+            if !rule.weight.is_finite() || rule.weight < 0.0 {
+                return Err(PolicyError::Weight { path: rule.path.clone(), weight: rule.weight });
+            }
+        }
+        for (i, environment) in environments.iter().enumerate() {
+            if environments[..i].iter().any(|other| other.name == environment.name) {
+                return Err(PolicyError::Environment(environment.name.clone()));
+            }
+        }
+        let pattern = |path: &str| PathPattern::new(path);
+        Ok(Self {
+            weights: rules
+                .weights
+                .iter()
+                .map(|rule| (rule.resource_type.clone(), pattern(&rule.path), rule.weight))
+                .collect(),
+            severities: rules
+                .severities
+                .iter()
+                .map(|r| (r.resource_type.clone(), pattern(&r.path), r.kind, r.severity))
+                .collect(),
+            environments,
+        })
+    }
+
+    /// Whether any weight rule speaks of this type: if not, every attribute weighs 1.
+    pub fn weighs(&self, resource_type: &str) -> bool {
+        self.weights.iter().any(|(pattern, ..)| wildcard(pattern, resource_type))
+    }
+
+    /// The weight of one attribute.
+    pub fn weight(&self, resource_type: &str, path: &str) -> f64 {
+        if self.weights.is_empty() {
+            return 1.0;
+        }
+        let path: Vec<String> = segments(path).collect();
+        let rule = self
+            .weights
+            .iter()
+            .find(|(types, pattern, _)| wildcard(types, resource_type) && pattern.fits(&path));
+        rule.map_or(1.0, |(.., weight)| *weight)
+    }
+
+    /// The severity of one finding. Without a rule: `degraded`, and `informational` for `reordered`.
+    pub fn severity(&self, resource_type: &str, path: &str, kind: FindingKind) -> Severity {
+        if !self.severities.is_empty() {
+            let path: Vec<String> = segments(path).collect();
+            let rule = self.severities.iter().find(|(types, pattern, of, _)| {
+                of.is_none_or(|of| of == kind)
+                    && wildcard(types, resource_type)
+                    && pattern.fits(&path)
+            });
+            if let Some((.., severity)) = rule {
+                return *severity;
+            }
+        }
+        if kind.counts() { Severity::Degraded } else { Severity::Informational }
+    }
+
+    /// The severity of a verdict that has no findings: `missing` is critical, `unmanaged`
+    /// informational.
+    pub fn verdict_severity(&self, verdict: Verdict) -> Option<Severity> {
+        match verdict {
+            Verdict::Missing => Some(Severity::Critical),
+            Verdict::Unmanaged => Some(Severity::Informational),
+            Verdict::InSync | Verdict::Drifted | Verdict::Unknown => None,
+        }
+    }
+
+    /// The environment a resource belongs to: the first that takes it, else
+    /// [`DEFAULT_ENVIRONMENT`].
+    pub fn environment(&self, provider: &str, account: &str, region: &str) -> &str {
+        let takes = |patterns: &[String], text: &str| {
+            patterns.is_empty() || patterns.iter().any(|pattern| wildcard(pattern, text))
+        };
+        self.environments
+            .iter()
+            .find(|environment| {
+                takes(&environment.providers, provider)
+                    && takes(&environment.accounts, account)
+                    && takes(&environment.regions, region)
+            })
+            .map_or(DEFAULT_ENVIRONMENT, |environment| &environment.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rules = PolicyRules {
+            weights: vec![
+                WeightRule { resource_type: "AWS::S3::*".into(), path: "/tags/**".into(), weight: 0.0 },
+                WeightRule { resource_type: "*".into(), path: "/tags/**".into(), weight: 0.5 },
+            ],
+            severities: vec![SeverityRule {
+                resource_type: "*".into(),
+                path: "/policy".into(),
+                kind: None,
+                severity: Severity::Critical,
+            }],
+        };
+        let environments = vec![Environment {
+            name: "prod".into(),
+            providers: vec![],
+            accounts: vec!["1*".into()],
+            regions: vec![],
+        }];
+        let policy = Policy::new(&rules, environments).unwrap();
+        assert_eq!(policy.weight("AWS::S3::Bucket", "/tags/a"), 0.0);
+        assert_eq!(policy.weight("AWS::EC2::VPC", "/tags/a"), 0.5);
+        assert_eq!(policy.weight("AWS::EC2::VPC", "/cidr"), 1.0);
+        assert_eq!(policy.severity("x", "/policy", FindingKind::Removed), Severity::Critical);
+        assert_eq!(policy.environment("aws", "111", ""), "prod");
+        assert_eq!(policy.environment("aws", "211", ""), DEFAULT_ENVIRONMENT);
+    }
+
+    #[test]
+    fn impossible_rules_are_refused() {
+        let rules = PolicyRules {
+            weights: vec![WeightRule { resource_type: "*".into(), path: "/a".into(), weight: -1.0 }],
+            severities: vec![],
+        };
+        assert!(matches!(Policy::new(&rules, vec![]), Err(PolicyError::Weight { .. })));
+    }
+}

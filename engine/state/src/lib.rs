@@ -1,0 +1,1 @@
+//! What must survive: baseline versions, the deployment's keys, the frontier.

@@ -1,0 +1,1 @@
+//! The testkit and the scenarios.
