@@ -9,46 +9,11 @@ use arrow::array::{
 };
 use deployforge_canon::{Canon, CanonError, Parser};
 use deployforge_model::{
-    Dialect, Key128, Observation, Presence, ResourceKey, Timestamp, schema,
+    BaselineInfo, Dialect, Key128, Observation, Presence, ResourceKey, Timestamp, schema,
 };
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::diff::Mode;
-
-/// What kind of statement a baseline is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BaselineKind {
-    /// Infrastructure as code says so.
-    Declared,
-    /// It was so when it was last known to be good.
-    Recorded,
-}
-
-impl BaselineKind {
-    /// The stable name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Declared => "declared",
-            Self::Recorded => "recorded",
-        }
-    }
-}
-
-/// Which baseline, which version, how to compare with it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BaselineInfo {
-    /// Its name.
-    pub name: String,
-    /// Its version, counted from 1.
-    pub version: u32,
-    /// Its kind.
-    pub kind: BaselineKind,
-    /// What counts; none: the default, which is `full` within one dialect.
-    pub mode: Option<Mode>,
-}
 
 /// One version of a baseline: its info and its rows ([`schema::baseline`]).
 #[derive(Clone, Debug)]

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use deployforge_canon::{Canon, Normalise, Parser};
 use deployforge_model::{
-    Dialect, Key128, ObservationBatch, ResourceKey, Scope, Severity, UnknownReason, Verdict,
+    BaselineKind, Dialect, Key128, Mode, ObservationBatch, ResourceKey, Scope, Severity, UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::baseline::{Baseline, BaselineKind, BaselineRows, NotABaseline};
-use crate::diff::Mode;
+use crate::baseline::{Baseline, BaselineRows, NotABaseline};
 use crate::output::{OpenFinding, Output};
 use crate::shard::{BatchOrigin, Context, Entry, Loaded, Restored, Routed, Shard, Unseen, row_key};
 

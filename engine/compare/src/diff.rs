@@ -7,28 +7,22 @@
 use deployforge_canon::fold::fold;
 use deployforge_canon::{Fold, Keyed, Node, Normalise};
 use deployforge_model::path::{join, push};
-use deployforge_model::FindingKind;
+use deployforge_model::{FindingKind, Mode};
 use deployforge_policy::Policy;
-use serde::{Deserialize, Serialize};
-
-/// What counts when two states are compared.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Everything observed counts.
-    #[default]
-    Full,
-    /// Only what the baseline declares counts: members and keys it does not name are not looked at.
-    Declared,
-}
 
 /// How to compare.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct DiffOptions {
     /// What counts.
     pub mode: Mode,
     /// Which normalisers are asked.
     pub normalise: Normalise,
+}
+
+impl Default for DiffOptions {
+    fn default() -> Self {
+        Self { mode: Mode::Full, normalise: Normalise::Standard }
+    }
 }
 
 /// One difference of two states.

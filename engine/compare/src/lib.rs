@@ -17,11 +17,10 @@ mod output;
 mod shard;
 
 pub use baseline::{
-    Added, Baseline, BaselineBuilder, BaselineInfo, BaselineKind, BaselineRow, BaselineRows,
-    NotABaseline,
+    Added, Baseline, BaselineBuilder, BaselineRow, BaselineRows, NotABaseline,
 };
 pub use comparator::{Comparator, ResourceView, Settings};
-pub use diff::{Comparison, DiffOptions, Difference, Mode, compare};
+pub use diff::{Comparison, DiffOptions, Difference, compare};
 pub use output::{
     CheckCounts, FindingRow, Levels, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };

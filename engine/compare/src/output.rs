@@ -149,7 +149,7 @@ impl CheckCounts {
 }
 
 /// Minute, environment, provider, type, source.
-pub type CheckKey = (Timestamp, Arc<str>, Box<str>, Box<str>, Arc<str>);
+pub(crate) type CheckKey = (Timestamp, Arc<str>, Box<str>, Box<str>, Arc<str>);
 
 /// How many observations each level of check decided.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,11 +211,13 @@ impl Output {
             && self.checks.is_empty()
     }
 
-    /// Rows for the `findings` table.
-    pub fn findings_batch(&self, committed_at: Timestamp) -> RecordBatch {
+    /// Rows for the `findings` table, numbered from `sequence`.
+    pub fn findings_batch(&self, committed_at: Timestamp, sequence: u64) -> RecordBatch {
         let rows = &self.findings;
         let mut c = Columns::default();
-        c.text(rows.iter().map(|r| finding_id(&r.head.key, &r.finding.path)));
+        c.ints(sequence..sequence + rows.len() as u64);
+        c.text(rows.iter().map(|r| stable_id(&r.head.key, None)));
+        c.text(rows.iter().map(|r| stable_id(&r.head.key, Some(&r.finding.path))));
         c.text(rows.iter().map(|r| r.transition.name()));
         c.key(rows.iter().map(|r| &r.head));
         c.optional(rows.iter().map(|r| r.head.address.as_deref()));
@@ -231,10 +233,12 @@ impl Output {
         c.batch(schema::findings())
     }
 
-    /// Rows for the `verdicts` table.
-    pub fn verdicts_batch(&self, committed_at: Timestamp) -> RecordBatch {
+    /// Rows for the `verdicts` table, numbered from `sequence`.
+    pub fn verdicts_batch(&self, committed_at: Timestamp, sequence: u64) -> RecordBatch {
         let rows = &self.verdicts;
         let mut c = Columns::default();
+        c.ints(sequence..sequence + rows.len() as u64);
+        c.text(rows.iter().map(|r| stable_id(&r.head.key, None)));
         c.key(rows.iter().map(|r| &r.head));
         c.optional(rows.iter().map(|r| r.head.address.as_deref()));
         c.text(rows.iter().map(|r| &*r.head.environment));
@@ -303,10 +307,10 @@ impl Output {
     }
 }
 
-/// The stable id of a finding: one per resource and path.
-fn finding_id(key: &ResourceKey, path: &str) -> String {
+/// The stable id of a resource, or of a finding: one per resource and path.
+fn stable_id(key: &ResourceKey, path: Option<&str>) -> String {
     let mut hasher = blake3::Hasher::new();
-    for part in key.parts().into_iter().chain([path]) {
+    for part in key.parts().into_iter().chain(path) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }

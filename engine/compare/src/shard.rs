@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use deployforge_canon::{Canon, CanonError, Node, Normalise, Parser, State};
 use deployforge_model::{
-    Dialect, Key128, ObservationBatch, ObservationRow, Presence, RejectCode, ResourceKey, Severity,
+    BaselineInfo, Dialect, Key128, Mode, ObservationBatch, ObservationRow, Presence, RejectCode, ResourceKey, Severity,
     Timestamp, Transition, UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::baseline::{BaselineInfo, BaselineRow, BaselineRows};
-use crate::diff::{Comparison, DiffOptions, Mode, compare};
+use crate::baseline::{BaselineRow, BaselineRows};
+use crate::diff::{Comparison, DiffOptions, compare};
 use crate::output::{
     CheckKey, FindingRow, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };
@@ -76,7 +76,7 @@ const SKEW_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
 
 /// Hashes keys that are hashes already.
 #[derive(Debug, Default)]
-pub struct KeyHasher(u64);
+pub(crate) struct KeyHasher(u64);
 
 impl Hasher for KeyHasher {
     fn finish(&self) -> u64 {
@@ -511,7 +511,7 @@ impl<'a> Judge<'a, '_> {
             self.context.baselines[usize::from(baseline)].info.mode
         });
         let options = DiffOptions {
-            mode: self.context.mode.or(own).unwrap_or_default(),
+            mode: self.context.mode.or(own).unwrap_or(Mode::Full),
             normalise: self.context.normalise,
         };
         compare(expected, observed, options, &self.context.policy, self.observation.resource_type)

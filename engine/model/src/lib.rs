@@ -15,6 +15,7 @@
 //! assert_eq!(key.to_string(), "aws/123456789012/eu-west-1/AWS::S3::Bucket/logs");
 //! ```
 
+mod baseline;
 mod batch;
 mod key;
 mod observation;
@@ -23,6 +24,7 @@ pub mod schema;
 mod time;
 mod verdict;
 
+pub use baseline::{BaselineInfo, BaselineKind, Mode};
 pub use batch::{ObservationBatch, ObservationBatchBuilder, ObservationRow};
 pub use key::{Key128, ResourceKey};
 pub use observation::{

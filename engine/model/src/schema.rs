@@ -70,9 +70,15 @@ pub fn baseline() -> SchemaRef {
 /// Table `findings`: transitions of differences, append-only.
 ///
 /// `expected` and `observed` are JSON text; `leaves` counts the attributes below `path`; `fold`
-/// names the normaliser that suppressed the difference (null: it counts).
+/// names the normaliser that suppressed the difference (null: it counts). `sequence` orders all rows
+/// of a table; `resource_id` and `finding_id` are stable hashes of the key, and of key and path.
 pub fn findings() -> SchemaRef {
-    let mut fields = vec![utf8("finding_id", false), utf8("transition", false)];
+    let mut fields = vec![
+        int("sequence"),
+        utf8("resource_id", false),
+        utf8("finding_id", false),
+        utf8("transition", false),
+    ];
     fields.extend(key_fields());
     fields.extend([
         utf8("address", true),
@@ -98,7 +104,8 @@ pub fn findings() -> SchemaRef {
 /// is no longer known: it was unmanaged and is gone. `state_hash` is a keyed hash of the canonical
 /// observed state, null where that is the baseline's own state.
 pub fn verdicts() -> SchemaRef {
-    let mut fields = key_fields();
+    let mut fields = vec![int("sequence"), utf8("resource_id", false)];
+    fields.extend(key_fields());
     fields.extend([
         utf8("address", true),
         utf8("environment", false),

@@ -1,1 +1,19 @@
-//! Epochs, commits, backpressure: joins ingest, compare and history.
+//! The way of the data: sources and formats, shards, history.
+//!
+//! [`read_inputs`] reads files on a thread of its own and hands on [`Feed`]s: batches of
+//! observations, sweep frames, rejects, bounded in number and bytes, so that a slow disk or a slow
+//! comparator slows the reading and nothing piles up. An [`Engine`] applies them to a comparator
+//! and gathers what came out; a [`Recorder`] makes that durable in the history. [`import`] turns
+//! inputs into a baseline, [`Engine::finish_audit`] ends a batch audit.
+//!
+//! What is deliberately absent: any format or source by name, any decision about drift, printing.
+
+mod engine;
+mod feed;
+mod import;
+mod recorder;
+
+pub use engine::{Engine, Totals};
+pub use feed::{Feed, Input, InputSpec, LIMITS, read_inputs};
+pub use import::{Imported, import};
+pub use recorder::{RecordError, Recorder, open_findings};

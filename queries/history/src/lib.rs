@@ -1,1 +1,255 @@
-//! Delta Lake tables: schemas, writer, commits.
+//! The history: Delta Lake tables on a disk, written by commits.
+//!
+//! A [`History`] is a folder with one Delta table per [`Table`]. [`History::commit`] first writes
+//! the data files of all tables, then commits the tables one by one; each table's commit carries
+//! the number of the commit as an application transaction, so that a reader can tell which commits
+//! a table holds. Nothing is ever updated in place: what is current is a view (`deployforge-sql`).
+//!
+//! What is deliberately absent: what the rows mean, and any wish to read them. The schemas stand in
+//! `deployforge-model`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::kernel::{Action, Add, StructType, Transaction};
+use deltalake::parquet::basic::{Compression, ZstdLevel};
+use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::writer::{DeltaWriter, RecordBatchWriter};
+use deltalake::{DeltaTable, DeltaTableError};
+use deployforge_model::schema;
+
+pub use deltalake;
+
+/// The tables of the history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// Transitions of findings.
+    Findings,
+    /// Each changed state.
+    Observations,
+    /// What could not be read.
+    Rejects,
+    /// Rollups of checks.
+    Checks,
+    /// Transitions of verdicts. Committed last: a verdict never stands without its findings.
+    Verdicts,
+}
+
+impl Table {
+    /// Every table, in the order of commits.
+    pub const ALL: [Self; 5] =
+        [Self::Findings, Self::Observations, Self::Rejects, Self::Checks, Self::Verdicts];
+
+    /// The folder's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Findings => "findings",
+            Self::Observations => "observations",
+            Self::Rejects => "rejects",
+            Self::Checks => "checks",
+            Self::Verdicts => "verdicts",
+        }
+    }
+
+    /// The Arrow schema.
+    pub fn schema(self) -> SchemaRef {
+        match self {
+            Self::Findings => schema::findings(),
+            Self::Observations => schema::observations(),
+            Self::Rejects => schema::rejects(),
+            Self::Checks => schema::checks(),
+            Self::Verdicts => schema::verdicts(),
+        }
+    }
+}
+
+/// Why the history could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// The folder does not exist or cannot be made.
+    #[error("the history folder {path} cannot be used: {error}")]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// There is no history there.
+    #[error("there is no history under {0}; `deployforge run`, `audit --record` or `demo` makes one")]
+    Absent(PathBuf),
+    /// A table has other columns than this version writes.
+    #[error("the table {table} under {path} has other columns than this version writes; use another data directory or remove this one")]
+    Schema {
+        /// Which table.
+        table: &'static str,
+        /// In which folder.
+        path: PathBuf,
+    },
+    /// Delta Lake failed.
+    #[error("the table {table}: {error}")]
+    Delta {
+        /// Which table.
+        table: &'static str,
+        /// What it said.
+        error: Box<DeltaTableError>,
+    },
+}
+
+/// The application id under which commits are numbered.
+const APP_ID: &str = "deployforge";
+
+/// The tables of one history.
+#[derive(Debug)]
+pub struct History {
+    root: PathBuf,
+    tables: BTreeMap<Table, DeltaTable>,
+}
+
+impl History {
+    /// Opens the history under `root`, making what is not there.
+    pub async fn create(root: &Path) -> Result<Self, HistoryError> {
+        let mut tables = BTreeMap::new();
+        for table in Table::ALL {
+            let path = root.join(table.name());
+            std::fs::create_dir_all(&path)
+                .map_err(|error| HistoryError::Folder { path: path.clone(), error })?;
+            let delta = |error| delta_error(table, error);
+            let mut opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
+            if opened.version().is_none() {
+                opened = create(opened, table).await.map_err(delta)?;
+            }
+            check_schema(&opened, table, &path)?;
+            tables.insert(table, opened);
+        }
+        Ok(Self { root: root.to_owned(), tables })
+    }
+
+    /// Opens the history under `root` for reading; it must exist.
+    pub async fn open(root: &Path) -> Result<Self, HistoryError> {
+        if !root.join(Table::Verdicts.name()).join("_delta_log").is_dir() {
+            return Err(HistoryError::Absent(root.to_owned()));
+        }
+        Self::create(root).await
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// One table.
+    pub fn table(&self, table: Table) -> &DeltaTable {
+        &self.tables[&table]
+    }
+
+    /// Reads the newest versions that others committed.
+    pub async fn refresh(&mut self) -> Result<(), HistoryError> {
+        for (table, delta) in &mut self.tables {
+            delta.update_state().await.map_err(|error| delta_error(*table, error))?;
+        }
+        Ok(())
+    }
+
+    /// The highest number under which any table was committed; 0 before the first commit.
+    pub async fn last_commit(&self) -> Result<u64, HistoryError> {
+        let mut last = 0;
+        for (table, delta) in &self.tables {
+            let store = delta.log_store();
+            let state = delta.snapshot().map_err(|error| delta_error(*table, error))?;
+            let number = state
+                .transaction_version(store.as_ref(), APP_ID)
+                .await
+                .map_err(|error| delta_error(*table, error))?;
+            last = last.max(number.unwrap_or(0).max(0) as u64);
+        }
+        Ok(last)
+    }
+
+    /// Makes rows durable: the files of all tables first, then a commit per table that has rows,
+    /// each marked with `number`, which counts the commits of this history.
+    pub async fn commit(
+        &mut self,
+        number: u64,
+        rows: Vec<(Table, RecordBatch)>,
+    ) -> Result<(), HistoryError> {
+        let mut written: BTreeMap<Table, Vec<Add>> = BTreeMap::new();
+        for (table, batch) in rows {
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let delta = |error| delta_error(table, error);
+            let mut writer = RecordBatchWriter::for_table(&self.tables[&table])
+                .map_err(delta)?
+                .with_writer_properties(writer_properties());
+            writer.write(batch).await.map_err(delta)?;
+            written.entry(table).or_default().extend(writer.flush().await.map_err(delta)?);
+        }
+        for (table, adds) in written {
+            let delta = self.tables.get_mut(&table).expect("every table is open");
+            append(delta, adds, number).await.map_err(|error| delta_error(table, error))?;
+        }
+        Ok(())
+    }
+}
+
+async fn create(opened: DeltaTable, table: Table) -> Result<DeltaTable, DeltaTableError> {
+    use deltalake::kernel::engine::arrow_conversion::TryIntoKernel as _;
+    let schema: StructType = table.schema().as_ref().try_into_kernel()?;
+    opened
+        .create()
+        .with_table_name(table.name())
+        .with_columns(schema.fields().cloned())
+        .with_save_mode(SaveMode::Ignore)
+        .await
+}
+
+async fn append(
+    table: &mut DeltaTable,
+    adds: Vec<Add>,
+    number: u64,
+) -> Result<(), DeltaTableError> {
+    let actions = adds.into_iter().map(Action::Add).collect();
+    let operation =
+        DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+    let properties = CommitProperties::default()
+        .with_application_transaction(Transaction::new(APP_ID, number as i64));
+    let commit = CommitBuilder::from(properties)
+        .with_actions(actions)
+        .build(Some(table.snapshot()?), table.log_store(), operation)
+        .await?;
+    table.state = Some(commit.snapshot());
+    Ok(())
+}
+
+fn writer_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("3 is a level")))
+        .build()
+}
+
+fn check_schema(opened: &DeltaTable, table: Table, path: &Path) -> Result<(), HistoryError> {
+    let state = opened.snapshot().map_err(|error| delta_error(table, error))?;
+    let names: Vec<String> =
+        state.schema().fields().map(|field| field.name().to_owned()).collect();
+    let want: Vec<String> = table.schema().fields().iter().map(|f| f.name().clone()).collect();
+    if names == want {
+        Ok(())
+    } else {
+        Err(HistoryError::Schema { table: table.name(), path: path.to_owned() })
+    }
+}
+
+fn url_of(path: &Path) -> Result<url::Url, HistoryError> {
+    let folder = |error| HistoryError::Folder { path: path.to_owned(), error };
+    let absolute = std::path::absolute(path).map_err(folder)?;
+    url::Url::from_directory_path(&absolute)
+        .map_err(|()| folder(std::io::Error::other("its path cannot be written as a URL")))
+}
+
+fn delta_error(table: Table, error: DeltaTableError) -> HistoryError {
+    HistoryError::Delta { table: table.name(), error: Box::new(error) }
+}

@@ -1,1 +1,16 @@
-//! SQL over the history: catalog, views, read-only sessions.
+//! SQL over the history, for people and for the engine's own start.
+//!
+//! A [`Session`] registers the history's Delta tables and the views of `views/views.sql` in the
+//! schema `deployforge` and runs queries on them ([`Session::query`]). Sessions read: no COPY, no
+//! external tables, no DML, and of DDL only views that live as long as the session.
+//! [`Session::restore`] reads back what the engine last knew.
+//!
+//! What is deliberately absent: any writing, any view that is not SQL text, any printing.
+
+mod restore;
+mod session;
+mod write;
+
+pub use restore::Known;
+pub use session::{Extra, Session, SqlError, views};
+pub use write::{OutputFormat, write_batches};

@@ -1,0 +1,139 @@
+//! Inputs into a baseline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deployforge_canon::Canon;
+use deployforge_compare::{Added, Baseline, BaselineBuilder};
+use deployforge_formats::{ReadOptions, Reader};
+use deployforge_model::{BaselineInfo, Dialect, Observation, Record};
+use deployforge_sources::{SourceError, open};
+
+use crate::{Input, LIMITS};
+
+/// A baseline and what was noticed on the way.
+#[derive(Debug)]
+pub struct Imported {
+    /// The baseline.
+    pub baseline: Baseline,
+    /// The dialects it is written in.
+    pub dialects: Vec<Dialect>,
+    /// Records that were refused: file, position and reason.
+    pub rejects: Vec<String>,
+    /// Resources that two declarations claim with different contents.
+    pub duplicates: u64,
+    /// What readers skipped or assumed.
+    pub notes: Vec<String>,
+}
+
+/// Observations made canonical at once.
+const CHUNK: usize = 8192;
+
+/// Reads inputs into a baseline. `progress` gets the bytes read, as they lie on the disk.
+pub fn import(
+    inputs: &[Input],
+    info: BaselineInfo,
+    canon: &Canon,
+    seed: u64,
+    stop: &Arc<AtomicBool>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Imported, SourceError> {
+    let mut import = Import {
+        builder: BaselineBuilder::new(canon, seed),
+        waiting: Vec::new(),
+        dialects: Vec::new(),
+        rejects: Vec::new(),
+        duplicates: 0,
+        notes: Vec::new(),
+    };
+    for input in inputs {
+        import.file(input, stop, progress)?;
+    }
+    Ok(Imported {
+        baseline: import.builder.finish(info),
+        dialects: import.dialects,
+        rejects: import.rejects,
+        duplicates: import.duplicates,
+        notes: import.notes,
+    })
+}
+
+struct Import<'c> {
+    builder: BaselineBuilder<'c>,
+    waiting: Vec<Observation>,
+    dialects: Vec<Dialect>,
+    rejects: Vec<String>,
+    duplicates: u64,
+    notes: Vec<String>,
+}
+
+impl Import<'_> {
+    fn file(
+        &mut self,
+        input: &Input,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), SourceError> {
+        let file = input.file();
+        let mut stream = open(&input.location)?;
+        let mut reader = Reader::new(ReadOptions {
+            format: input.format,
+            defaults: input.defaults.clone(),
+            ..ReadOptions::default()
+        });
+        let mut chunk = vec![0; LIMITS.chunk_bytes];
+        let mut records = Vec::new();
+        let mut packed = 0;
+        while !stop.load(Ordering::Relaxed) {
+            match stream.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(size) => reader.push(&chunk[..size], &mut records),
+                Err(error) => {
+                    reader.truncate(&error.to_string(), &mut records);
+                    break;
+                }
+            }
+            self.take(&mut records, &file);
+            let now = stream.compressed_bytes_read();
+            progress(now - packed);
+            packed = now;
+        }
+        let summary = reader.finish(&mut records);
+        self.take(&mut records, &file);
+        self.flush(&file);
+        self.notes.extend(summary.notes.into_iter().map(|note| format!("{file}: {note}")));
+        Ok(())
+    }
+
+    fn take(&mut self, records: &mut Vec<Record>, file: &str) {
+        for record in records.drain(..) {
+            match record {
+                Record::Observation(observation) => self.waiting.push(*observation),
+                Record::Reject(reject) => {
+                    self.rejects.push(format!("{file}, {}: {}", reject.position, reject.reason));
+                }
+                Record::Sweep(_) => {}
+            }
+            if self.waiting.len() >= CHUNK {
+                self.flush(file);
+            }
+        }
+    }
+
+    fn flush(&mut self, file: &str) {
+        let results = self.builder.add_all(&self.waiting);
+        for (observation, result) in self.waiting.drain(..).zip(results) {
+            if !self.dialects.contains(&observation.dialect) {
+                self.dialects.push(observation.dialect);
+            }
+            match result {
+                Ok(Added::Duplicate) => self.duplicates += 1,
+                Ok(Added::New | Added::Superseded) => {}
+                Err(error) => self.rejects.push(format!(
+                    "{file}, {}: {}: {error}",
+                    observation.position, observation.key
+                )),
+            }
+        }
+    }
+}

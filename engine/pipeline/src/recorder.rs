@@ -1,0 +1,175 @@
+//! The recorder: output into the history, and the history back into a comparator.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Float64Type, Int64Type};
+use deployforge_compare::{OpenFinding, Output, Restored};
+use deployforge_history::{History, HistoryError, Table};
+use deployforge_model::{Clock, Dialect, ResourceKey, Timestamp};
+use tokio::runtime::Runtime;
+
+/// Why what the history holds could not be taken up.
+#[derive(Debug, thiserror::Error)]
+#[error("the history holds a row that this version does not understand: {0}")]
+pub struct RecordError(String);
+
+/// Makes output durable, one commit after another.
+#[derive(Debug)]
+pub struct Recorder {
+    history: History,
+    runtime: Arc<Runtime>,
+    clock: Arc<dyn Clock>,
+    commit: u64,
+    sequence: u64,
+}
+
+impl Recorder {
+    /// A recorder over an open history. `sequence` is the next free number of a row.
+    pub fn new(
+        history: History,
+        runtime: Arc<Runtime>,
+        clock: Arc<dyn Clock>,
+        sequence: u64,
+    ) -> Result<Self, HistoryError> {
+        let commit = runtime.block_on(history.last_commit())?;
+        Ok(Self { history, runtime, clock, commit, sequence })
+    }
+
+    /// Commits output. Nothing in it: no commit.
+    pub fn commit(&mut self, output: &Output) -> Result<(), HistoryError> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let findings = output.findings_batch(now, self.sequence);
+        let after = self.sequence + findings.num_rows() as u64;
+        let verdicts = output.verdicts_batch(now, after);
+        let next = after + verdicts.num_rows() as u64;
+        let rows = vec![
+            (Table::Findings, findings),
+            (Table::Observations, output.observations_batch(now)),
+            (Table::Rejects, output.rejects_batch(now)),
+            (Table::Checks, output.checks_batch(now)),
+            (Table::Verdicts, verdicts),
+        ];
+        self.runtime.block_on(self.history.commit(self.commit + 1, rows))?;
+        self.commit += 1;
+        self.sequence = next;
+        Ok(())
+    }
+
+    /// The history.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+}
+
+/// Joins the newest verdicts and the open findings, as the SQL layer reads them back, into what a
+/// comparator takes up. Columns are found by name.
+pub fn open_findings(
+    verdicts: &[RecordBatch],
+    findings: &[RecordBatch],
+) -> Result<Vec<Restored>, RecordError> {
+    let mut open: HashMap<ResourceKey, Vec<OpenFinding>> = HashMap::new();
+    for batch in findings {
+        let rows = Rows(batch);
+        for row in 0..batch.num_rows() {
+            open.entry(rows.key(row)?).or_default().push(OpenFinding {
+                path: rows.text("path", row)?.into(),
+                kind: rows.parsed("kind", row)?,
+                expected: rows.optional("expected", row)?.map(Into::into),
+                observed: rows.optional("observed", row)?.map(Into::into),
+                leaves: rows.int("leaves", row)?.unwrap_or(0) as u32,
+                severity: rows.parsed("severity", row)?,
+                fold: rows.optional("fold", row)?.map(Into::into),
+            });
+        }
+    }
+    let mut restored = Vec::new();
+    for batch in verdicts {
+        let rows = Rows(batch);
+        for row in 0..batch.num_rows() {
+            let key = rows.key(row)?;
+            let dialect: Dialect = rows.parsed("dialect", row)?;
+            restored.push(Restored {
+                findings: open.remove(&key).unwrap_or_default(),
+                key: Arc::new(key),
+                dialect,
+                verdict: rows.maybe("verdict", row)?,
+                reason: rows.maybe("reason", row)?,
+                score: rows.float("score", row)?,
+                leaves: rows.int("leaves", row)?.unwrap_or(0) as u32,
+                version: rows.int("version", row)?.map(|v| v as u64),
+                observed_at: Timestamp(rows.int("observed_at", row)?.unwrap_or(0)),
+                state_hash: rows.optional("state_hash", row)?.map(Into::into),
+            });
+        }
+    }
+    Ok(restored)
+}
+
+/// Columns by name.
+struct Rows<'a>(&'a RecordBatch);
+
+impl<'a> Rows<'a> {
+    fn column(&self, name: &str) -> Result<&'a dyn Array, RecordError> {
+        let column = self.0.column_by_name(name);
+        Ok(column.ok_or_else(|| RecordError(format!("no column `{name}`")))?.as_ref())
+    }
+
+    fn optional(&self, name: &str, row: usize) -> Result<Option<&'a str>, RecordError> {
+        let column = self
+            .column(name)?
+            .as_string_opt::<i32>()
+            .ok_or_else(|| RecordError(format!("`{name}` is not text")))?;
+        Ok((!column.is_null(row)).then(|| column.value(row)))
+    }
+
+    fn text(&self, name: &str, row: usize) -> Result<&'a str, RecordError> {
+        self.optional(name, row)?.ok_or_else(|| RecordError(format!("`{name}` is null")))
+    }
+
+    fn maybe<T: std::str::FromStr<Err = String>>(
+        &self,
+        name: &str,
+        row: usize,
+    ) -> Result<Option<T>, RecordError> {
+        self.optional(name, row)?.map(|text| text.parse().map_err(RecordError)).transpose()
+    }
+
+    fn parsed<T: std::str::FromStr<Err = String>>(
+        &self,
+        name: &str,
+        row: usize,
+    ) -> Result<T, RecordError> {
+        self.text(name, row)?.parse().map_err(RecordError)
+    }
+
+    fn int(&self, name: &str, row: usize) -> Result<Option<i64>, RecordError> {
+        let column = self
+            .column(name)?
+            .as_primitive_opt::<Int64Type>()
+            .ok_or_else(|| RecordError(format!("`{name}` is not an integer")))?;
+        Ok((!column.is_null(row)).then(|| column.value(row)))
+    }
+
+    fn float(&self, name: &str, row: usize) -> Result<f64, RecordError> {
+        let column = self
+            .column(name)?
+            .as_primitive_opt::<Float64Type>()
+            .ok_or_else(|| RecordError(format!("`{name}` is not a number")))?;
+        Ok(if column.is_null(row) { 0.0 } else { column.value(row) })
+    }
+
+    fn key(&self, row: usize) -> Result<ResourceKey, RecordError> {
+        Ok(ResourceKey {
+            provider: self.text("provider", row)?.to_owned(),
+            account: self.text("account", row)?.to_owned(),
+            region: self.text("region", row)?.to_owned(),
+            resource_type: self.text("type", row)?.to_owned(),
+            id: self.text("id", row)?.to_owned(),
+        })
+    }
+}

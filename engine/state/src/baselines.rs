@@ -1,0 +1,162 @@
+//! Versions of baselines: `baselines/<name>/<version>.arrow` and `.json` beside it.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::ipc::reader::FileReader;
+use arrow::ipc::writer::FileWriter;
+use deployforge_model::{BaselineInfo, BaselineKind, Mode, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::{DataDir, StateError, damaged, io, write_atomically};
+
+/// What is known of one version of a baseline without reading it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The baseline's name.
+    pub name: String,
+    /// Its version, counted from 1.
+    pub version: u32,
+    /// Its kind.
+    pub kind: BaselineKind,
+    /// What counts, if not the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<Mode>,
+    /// When it was imported.
+    pub imported_at: Timestamp,
+    /// From where.
+    pub sources: Vec<String>,
+    /// How many resources it declares.
+    pub resources: u64,
+    /// How many records of its sources were refused.
+    pub rejects: u64,
+    /// BLAKE3 of its Arrow file, in hex: equal content has equal hashes.
+    pub hash: String,
+}
+
+impl Manifest {
+    /// The part of it that the comparator needs.
+    pub fn info(&self) -> BaselineInfo {
+        BaselineInfo {
+            name: self.name.clone(),
+            version: self.version,
+            kind: self.kind,
+            mode: self.mode,
+        }
+    }
+}
+
+impl DataDir {
+    fn baseline_dir(&self, name: &str) -> Result<PathBuf, StateError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(fits) {
+            return Err(StateError::Name(name.to_owned()));
+        }
+        Ok(self.root().join("baselines").join(name))
+    }
+
+    /// Keeps rows as the next version of a baseline. If they equal the newest version's, that one
+    /// is returned and nothing is written.
+    pub fn save_baseline(
+        &self,
+        mut manifest: Manifest,
+        rows: &RecordBatch,
+    ) -> Result<(Manifest, bool), StateError> {
+        let dir = self.baseline_dir(&manifest.name)?;
+        fs::create_dir_all(&dir).map_err(|error| io(&dir, error))?;
+        let mut bytes = Vec::new();
+        FileWriter::try_new(&mut bytes, &rows.schema())
+            .and_then(|mut writer| {
+                writer.write(rows)?;
+                writer.finish()
+            })
+            .map_err(|error| damaged(&dir, &error))?;
+        manifest.hash = blake3::hash(&bytes).to_hex().to_string();
+        let newest = self.versions(&manifest.name)?.into_iter().max();
+        if let Some(newest) = newest {
+            let known = self.manifest(&manifest.name, newest)?;
+            if known.hash == manifest.hash
+                && known.kind == manifest.kind
+                && known.mode == manifest.mode
+            {
+                return Ok((known, false));
+            }
+        }
+        manifest.version = newest.unwrap_or(0) + 1;
+        // The rows first: a version exists once its manifest does.
+        write_atomically(&dir.join(format!("{}.arrow", manifest.version)), &bytes, false)?;
+        let path = dir.join(format!("{}.json", manifest.version));
+        let text = serde_json::to_vec_pretty(&manifest).map_err(|error| damaged(&path, &error))?;
+        write_atomically(&path, &text, false)?;
+        Ok((manifest, true))
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<u32>, StateError> {
+        let dir = self.baseline_dir(name)?;
+        let Ok(entries) = fs::read_dir(&dir) else { return Ok(Vec::new()) };
+        Ok(entries
+            .flatten()
+            .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".json")?.parse().ok())
+            .collect())
+    }
+
+    fn manifest(&self, name: &str, version: u32) -> Result<Manifest, StateError> {
+        let path = self.baseline_dir(name)?.join(format!("{version}.json"));
+        let text = fs::read(&path).map_err(|error| io(&path, error))?;
+        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
+    }
+
+    /// Every version of every baseline, by name and version.
+    pub fn baselines(&self) -> Result<Vec<Manifest>, StateError> {
+        let root = self.root().join("baselines");
+        let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
+        let mut all = Vec::new();
+        for entry in entries.flatten() {
+            if let Some(name) = entry.file_name().to_str() {
+                for version in self.versions(name)? {
+                    all.push(self.manifest(name, version)?);
+                }
+            }
+        }
+        all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
+        Ok(all)
+    }
+
+    /// One version of a baseline, by default the newest, with its rows.
+    pub fn load_baseline(
+        &self,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<(Manifest, RecordBatch), StateError> {
+        let versions = self.versions(name)?;
+        let found = match version {
+            Some(version) => versions.contains(&version).then_some(version),
+            None => versions.into_iter().max(),
+        };
+        let Some(found) = found else {
+            let mut known: Vec<String> = self.baselines()?.into_iter().map(|m| m.name).collect();
+            known.dedup();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(StateError::NoBaseline { name: name.to_owned(), version, known });
+        };
+        let manifest = self.manifest(name, found)?;
+        let path = self.baseline_dir(name)?.join(format!("{found}.arrow"));
+        let bytes = fs::read(&path).map_err(|error| io(&path, error))?;
+        if blake3::hash(&bytes).to_hex().as_str() != manifest.hash {
+            return Err(damaged(&path, &"its content does not match its manifest's hash"));
+        }
+        drop(bytes);
+        let file = File::open(&path).map_err(|error| io(&path, error))?;
+        let reader = FileReader::try_new(BufReader::new(file), None)
+            .map_err(|error| damaged(&path, &error))?;
+        let schema = reader.schema();
+        let batches: Vec<RecordBatch> =
+            reader.collect::<Result<_, _>>().map_err(|error| damaged(&path, &error))?;
+        let rows = arrow::compute::concat_batches(&schema, &batches)
+            .map_err(|error| damaged(&path, &error))?;
+        Ok((manifest, rows))
+    }
+}

@@ -1,0 +1,85 @@
+//! What the engine last knew, read back from the history.
+
+use std::collections::HashSet;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+
+use crate::{Session, SqlError};
+
+/// The state of a history at its newest version.
+#[derive(Debug)]
+pub struct Known {
+    /// The newest verdict of each resource: key, `address`, `dialect`, `verdict`, `reason`, `score`,
+    /// `leaves`, `version`, `observed_at` (microseconds), `state_hash`.
+    pub verdicts: Vec<RecordBatch>,
+    /// The open findings: key, `path`, `kind`, `expected`, `observed`, `leaves`, `severity`, `fold`.
+    pub findings: Vec<RecordBatch>,
+    /// Ids of what was refused already.
+    pub rejects: HashSet<String>,
+    /// The next free sequence number.
+    pub sequence: u64,
+}
+
+impl Session {
+    /// Reads what the engine last knew.
+    pub async fn restore(&self) -> Result<Known, SqlError> {
+        let (_, verdicts) = self
+            .query(
+                "SELECT provider, account, region, type, id, dialect, verdict, reason, score, leaves, \
+                 version, CAST(observed_at AS BIGINT) AS observed_at, state_hash FROM verdicts",
+            )
+            .await?;
+        let (_, findings) = self
+            .query(
+                "SELECT provider, account, region, type, id, path, kind, expected, observed, leaves, \
+                 severity, fold FROM current_findings ORDER BY sequence",
+            )
+            .await?;
+        let (_, rejects) = self.query("SELECT reject_id FROM rejects").await?;
+        let mut ids = HashSet::new();
+        for batch in &rejects {
+            let column = cast(batch.column(0), &DataType::Utf8)
+                .map_err(|error| SqlError::Query(error.to_string()))?;
+            ids.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
+        }
+        let sequence = self.highest("findings").await?.max(self.highest("verdict_transitions").await?);
+        Ok(Known {
+            verdicts: plain(verdicts)?,
+            findings: plain(findings)?,
+            rejects: ids,
+            sequence: sequence + 1,
+        })
+    }
+
+    async fn highest(&self, table: &str) -> Result<u64, SqlError> {
+        let (_, rows) = self.query(&format!("SELECT max(sequence) FROM {table}")).await?;
+        let highest = rows
+            .first()
+            .filter(|batch| batch.num_rows() > 0 && !batch.column(0).is_null(0))
+            .map_or(0, |batch| batch.column(0).as_primitive::<Int64Type>().value(0));
+        Ok(highest.max(0) as u64)
+    }
+}
+
+/// Views and dictionaries as plain text columns, whatever the query engine chose.
+fn plain(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SqlError> {
+    let failed = |error: arrow::error::ArrowError| SqlError::Query(error.to_string());
+    batches
+        .into_iter()
+        .map(|batch| {
+            let mut columns = Vec::with_capacity(batch.num_columns());
+            for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+                let column = match column.data_type() {
+                    DataType::Utf8View | DataType::LargeUtf8 | DataType::Dictionary(..) => {
+                        cast(column, &DataType::Utf8).map_err(failed)?
+                    }
+                    _ => column.clone(),
+                };
+                columns.push((field.name().clone(), column, true));
+            }
+            RecordBatch::try_from_iter_with_nullable(columns).map_err(failed)
+        })
+        .collect()
+}

@@ -1,0 +1,130 @@
+-- The views of schema `deployforge`, one statement each, in order. The comment above a statement is
+-- its description in the docs and in `show views`.
+
+-- What is true of each resource now.
+CREATE VIEW verdicts AS
+SELECT provider, account, region, type, id, address, environment, dialect, verdict, reason, score,
+       severity, findings, suppressed, leaves, version, baseline, baseline_version, source,
+       observed_at, ingested_at, committed_at, resource_id, sequence, state_hash
+FROM verdict_transitions
+WHERE sequence IN (SELECT max(sequence) FROM verdict_transitions GROUP BY resource_id)
+  AND verdict IS NOT NULL;
+
+-- Every finding that is open now, informational and suppressed ones included.
+CREATE VIEW current_findings AS
+SELECT provider, account, region, type, id, address, environment, path, kind, expected, observed,
+       leaves, severity, fold, baseline, baseline_version, source, observed_at, ingested_at,
+       committed_at, resource_id, finding_id, sequence
+FROM findings
+WHERE sequence IN (SELECT max(sequence) FROM findings GROUP BY finding_id)
+  AND transition <> 'closed';
+
+-- What is drifted or missing now, and since when.
+CREATE VIEW drifted_now AS
+SELECT v.environment, v.provider, v.account, v.region, v.type, v.id, v.address, v.verdict, v.score,
+       v.severity, v.findings, s.since, v.baseline, v.baseline_version
+FROM verdicts v
+JOIN (
+  SELECT t.resource_id, min(t.observed_at) AS since
+  FROM verdict_transitions t
+  LEFT JOIN (
+    SELECT resource_id, max(sequence) AS sequence
+    FROM verdict_transitions
+    WHERE verdict IS NULL OR verdict NOT IN ('drifted', 'missing')
+    GROUP BY resource_id
+  ) good ON good.resource_id = t.resource_id
+  WHERE t.sequence > coalesce(good.sequence, -1)
+  GROUP BY t.resource_id
+) s ON s.resource_id = v.resource_id
+WHERE v.verdict IN ('drifted', 'missing');
+
+-- Environments, the worst first: how many resources drift, and how far.
+CREATE VIEW environments AS
+SELECT environment,
+       count(*) AS resources,
+       sum(CASE WHEN verdict = 'drifted' THEN 1 ELSE 0 END) AS drifted,
+       sum(CASE WHEN verdict = 'missing' THEN 1 ELSE 0 END) AS missing,
+       sum(CASE WHEN verdict = 'unmanaged' THEN 1 ELSE 0 END) AS unmanaged,
+       sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
+       round(avg(CASE WHEN verdict IN ('in_sync', 'drifted', 'missing') THEN score END), 3) AS score
+FROM verdicts
+GROUP BY environment
+ORDER BY score DESC NULLS LAST, drifted DESC, environment;
+
+-- What changed today (UTC): every transition of a finding that counts, the newest first.
+CREATE VIEW changed_today AS
+SELECT committed_at, transition, environment, type, id, path, kind, expected, observed, severity
+FROM findings
+WHERE fold IS NULL AND kind <> 'reordered' AND committed_at >= date_trunc('day', now())
+ORDER BY sequence DESC;
+
+-- How much could be judged, per environment and type: a coverage of 1 leaves nothing unknown.
+CREATE VIEW coverage AS
+SELECT environment, type,
+       count(*) AS resources,
+       sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
+       round(1.0 - CAST(sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS DOUBLE) / count(*), 4) AS coverage
+FROM verdicts
+GROUP BY environment, type
+ORDER BY coverage, resources DESC, environment, type;
+
+-- Attributes by how often they open, change and close: candidates for a rule or for a talk.
+CREATE VIEW noisiest_attributes AS
+SELECT type, path, count(*) AS transitions, count(DISTINCT resource_id) AS resources
+FROM findings
+WHERE fold IS NULL
+GROUP BY type, path
+ORDER BY transitions DESC, type, path;
+
+-- Resources that left and returned to their baseline more than once.
+CREATE VIEW flapping AS
+SELECT environment, type, id,
+       sum(CASE WHEN verdict = 'drifted' THEN 1 ELSE 0 END) AS times_drifted,
+       max(observed_at) AS last
+FROM verdict_transitions
+GROUP BY environment, type, id
+HAVING sum(CASE WHEN verdict = 'drifted' THEN 1 ELSE 0 END) > 1
+ORDER BY times_drifted DESC, type, id;
+
+-- What was put right: findings that closed, and how long they were open.
+CREATE VIEW put_right AS
+SELECT c.environment, c.type, c.id, c.path, o.opened_at, c.observed_at AS closed_at,
+       c.observed_at - o.opened_at AS open_for
+FROM findings c
+JOIN (SELECT finding_id, min(observed_at) AS opened_at FROM findings
+      WHERE transition = 'opened' GROUP BY finding_id) o ON o.finding_id = c.finding_id
+WHERE c.transition = 'closed' AND c.fold IS NULL AND c.kind <> 'reordered';
+
+-- Resource types, the most drifting first.
+CREATE VIEW types AS
+SELECT type,
+       count(*) AS resources,
+       sum(CASE WHEN verdict IN ('drifted', 'missing') THEN 1 ELSE 0 END) AS drifted_or_missing,
+       round(avg(CASE WHEN verdict IN ('in_sync', 'drifted', 'missing') THEN score END), 3) AS score
+FROM verdicts
+GROUP BY type
+ORDER BY drifted_or_missing DESC, type;
+
+-- Resources that exist and no baseline declares.
+CREATE VIEW unmanaged_now AS
+SELECT environment, provider, account, region, type, id, observed_at
+FROM verdicts WHERE verdict = 'unmanaged';
+
+-- Why resources could not be judged.
+CREATE VIEW unknown_reasons AS
+SELECT reason, type, count(*) AS resources
+FROM verdicts WHERE verdict = 'unknown'
+GROUP BY reason, type ORDER BY resources DESC, reason, type;
+
+-- Differences that a normaliser suppressed, by its name.
+CREATE VIEW suppressed AS
+SELECT fold, type, path, count(*) AS resources
+FROM current_findings WHERE fold IS NOT NULL
+GROUP BY fold, type, path ORDER BY resources DESC, fold, type, path;
+
+-- Checks per minute and what they found.
+CREATE VIEW checks_per_minute AS
+SELECT minute, sum(checked) AS checked, sum(in_sync) AS in_sync, sum(drifted) AS drifted,
+       sum(missing) AS missing, sum(unmanaged) AS unmanaged, sum(unknown) AS unknown,
+       sum(late) AS late
+FROM checks GROUP BY minute ORDER BY minute DESC;
