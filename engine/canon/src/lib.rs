@@ -73,6 +73,20 @@ impl Canon {
         Ok(State { root })
     }
 
+    /// Reads any JSON value, not just an object, as the state of `resource_type`.
+    pub fn value(
+        &self,
+        parser: &mut Parser,
+        dialect: Dialect,
+        resource_type: &str,
+        text: &[u8],
+    ) -> Result<State, CanonError> {
+        let mut root = parser.value(text, self.limits, false)?;
+        self.redactor.redact(&mut root, std::iter::empty());
+        self.arrange(&mut root, dialect, resource_type);
+        Ok(State { root })
+    }
+
     /// Reads back what [`Node::to_json`] wrote: hashes of secrets are taken as they stand.
     pub fn stored_state(
         &self,

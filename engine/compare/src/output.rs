@@ -8,8 +8,9 @@ use arrow::array::{
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
+use deployforge_canon::CanonError;
 use deployforge_model::{
-    Dialect, FindingKind, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
+    Dialect, FindingKind, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
     UnknownReason, Verdict, schema,
 };
 
@@ -97,6 +98,38 @@ pub struct RejectRow {
 }
 
 impl RejectRow {
+    /// The row of a record that a reader refused.
+    pub fn of(reject: Reject, source: Arc<str>, ingested_at: Timestamp) -> Self {
+        let Reject { position, code, reason, hash, size } = reject;
+        Self { source, position, code, reason, hash, size, ingested_at }
+    }
+
+    /// The row of a state that has no canonical form, read from `(source, position)` at a time.
+    pub fn of_state(
+        error: &CanonError,
+        key: &ResourceKey,
+        state: &[u8],
+        (source, position, ingested_at): (Arc<str>, SourcePosition, Timestamp),
+    ) -> Self {
+        let code = match error {
+            CanonError::Malformed(_) => RejectCode::Malformed,
+            CanonError::NotAnObject => RejectCode::NotARecord,
+            CanonError::DuplicateKey(_) => RejectCode::DuplicateKey,
+            CanonError::TooDeep(_) => RejectCode::TooDeep,
+            CanonError::TooLarge { .. } => RejectCode::TooLarge,
+            CanonError::Reserved => RejectCode::BadField,
+        };
+        Self {
+            source,
+            position,
+            code,
+            reason: format!("{key}: {error}"),
+            hash: blake3::hash(state).to_hex().to_string(),
+            size: state.len() as u64,
+            ingested_at,
+        }
+    }
+
     /// The same refused bytes at the same place of the same source are one reject.
     pub fn id(&self) -> String {
         let text = format!(

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use deployforge_canon::{Canon, CanonError, Node, Normalise, Parser, State};
 use deployforge_model::{
-    BaselineInfo, Dialect, Key128, Mode, ObservationBatch, ObservationRow, Presence, RejectCode, ResourceKey, Severity,
+    BaselineInfo, Dialect, Key128, Mode, ObservationBatch, ObservationRow, Presence, ResourceKey, Severity,
     Timestamp, Transition, UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
@@ -343,11 +343,11 @@ struct Judge<'a, 'b> {
 impl<'a> Judge<'a, '_> {
     fn observe(&mut self, unmapped: bool) {
         let raw = xxh3_64_with_seed(self.observation.state, self.context.seed).max(1);
-        let observed_at = self
-            .observation
-            .observed_at
-            .min(Timestamp(self.origin.ingested_at.micros().saturating_add(SKEW_MAX_MICROS)));
+        let latest = Timestamp(self.origin.ingested_at.micros().saturating_add(SKEW_MAX_MICROS));
+        let observed_at = self.observation.observed_at.min(latest);
         match self.order(observed_at) {
+            // A clock that runs ahead tells nothing about order: what comes later counts.
+            Order::Same if observed_at == latest => {}
             Order::Older => return self.count_late(),
             Order::Same if self.entry.raw == raw => {
                 self.out.levels.fingerprint += 1;
@@ -545,23 +545,13 @@ impl<'a> Judge<'a, '_> {
 
     /// The state has no canonical form: kept as a reject, and the resource is `unknown`.
     fn refuse(&mut self, error: &CanonError) {
-        let code = match error {
-            CanonError::Malformed(_) => RejectCode::Malformed,
-            CanonError::NotAnObject => RejectCode::NotARecord,
-            CanonError::DuplicateKey(_) => RejectCode::DuplicateKey,
-            CanonError::TooDeep(_) => RejectCode::TooDeep,
-            CanonError::TooLarge { .. } => RejectCode::TooLarge,
-            CanonError::Reserved => RejectCode::BadField,
-        };
-        self.out.rejects.push(RejectRow {
-            source: Arc::clone(&self.origin.source),
-            position: self.observation.position,
-            code,
-            reason: format!("{}: {error}", self.observation.key()),
-            hash: blake3::hash(self.observation.state).to_hex().to_string(),
-            size: self.observation.state.len() as u64,
-            ingested_at: self.origin.ingested_at,
-        });
+        let observation = &self.observation;
+        self.out.rejects.push(RejectRow::of_state(
+            error,
+            &observation.key(),
+            observation.state,
+            (Arc::clone(&self.origin.source), observation.position, self.origin.ingested_at),
+        ));
         self.entry.canonical = 0;
         self.settle(Judgement::unknown(UnknownReason::Unreadable), None);
     }

@@ -1,1 +1,58 @@
-fn main() {}
+//! The binary: wires and prints, decides nothing.
+//!
+//! `cli` says what may be typed, `commands` what it means, `config` reads the YAML file, `report` and
+//! `render` print. Everything else happens in the crates this one joins.
+
+mod cli;
+mod commands;
+mod config;
+mod error;
+mod render;
+mod report;
+mod setup;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Colour};
+use crate::error::CommandError;
+
+/// mimalloc: states are many small trees, made and dropped on all cores, which is where the system
+/// allocator loses most.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.color {
+        Colour::Auto => {}
+        Colour::Always => anstream::ColorChoice::Always.write_global(),
+        Colour::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    start_log(cli.quiet);
+    match commands::run(&cli) {
+        Ok(outcome) => outcome.into(),
+        Err(CommandError { broken_pipe: true, .. }) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("{}error:{} {}", render::RED, render::RESET, error.message);
+            for hint in &error.hints {
+                anstream::eprintln!("{}hint:{} {hint}", render::CYAN, render::RESET);
+            }
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` chooses, by default warnings of ours and errors of the rest.
+fn start_log(quiet: bool) {
+    let default = if quiet { "error" } else { "error,deployforge=warn" };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

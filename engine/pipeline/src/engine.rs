@@ -140,15 +140,7 @@ impl Engine {
     fn reject(&mut self, source: &Arc<str>, file: &Arc<str>, reject: Reject) {
         self.comparator.sweep_damaged(source);
         let mut output = Output::default();
-        output.rejects.push(RejectRow {
-            source: Arc::clone(file),
-            position: reject.position,
-            code: reject.code,
-            reason: reject.reason,
-            hash: reject.hash,
-            size: reject.size,
-            ingested_at: self.clock.now(),
-        });
+        output.rejects.push(RejectRow::of(reject, Arc::clone(file), self.clock.now()));
         self.gather(output);
     }
 

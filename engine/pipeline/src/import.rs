@@ -1,12 +1,11 @@
 //! Inputs into a baseline.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deployforge_canon::Canon;
-use deployforge_compare::{Added, Baseline, BaselineBuilder};
+use deployforge_compare::{Added, Baseline, BaselineBuilder, RejectRow};
 use deployforge_formats::{ReadOptions, Reader};
-use deployforge_model::{BaselineInfo, Dialect, Observation, Record};
+use deployforge_model::{BaselineInfo, Clock, Dialect, Observation, Record};
 use deployforge_sources::{SourceError, open};
 
 use crate::{Input, LIMITS};
@@ -18,8 +17,8 @@ pub struct Imported {
     pub baseline: Baseline,
     /// The dialects it is written in.
     pub dialects: Vec<Dialect>,
-    /// Records that were refused: file, position and reason.
-    pub rejects: Vec<String>,
+    /// Records that were refused.
+    pub rejects: Vec<RejectRow>,
     /// Resources that two declarations claim with different contents.
     pub duplicates: u64,
     /// What readers skipped or assumed.
@@ -35,10 +34,12 @@ pub fn import(
     info: BaselineInfo,
     canon: &Canon,
     seed: u64,
-    stop: &Arc<AtomicBool>,
+    clock: &dyn Clock,
+    stop: &AtomicBool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, SourceError> {
     let mut import = Import {
+        clock,
         builder: BaselineBuilder::new(canon, seed),
         waiting: Vec::new(),
         dialects: Vec::new(),
@@ -59,10 +60,11 @@ pub fn import(
 }
 
 struct Import<'c> {
+    clock: &'c dyn Clock,
     builder: BaselineBuilder<'c>,
     waiting: Vec<Observation>,
     dialects: Vec<Dialect>,
-    rejects: Vec<String>,
+    rejects: Vec<RejectRow>,
     duplicates: u64,
     notes: Vec<String>,
 }
@@ -110,7 +112,7 @@ impl Import<'_> {
             match record {
                 Record::Observation(observation) => self.waiting.push(*observation),
                 Record::Reject(reject) => {
-                    self.rejects.push(format!("{file}, {}: {}", reject.position, reject.reason));
+                    self.rejects.push(RejectRow::of(reject, file.into(), self.clock.now()));
                 }
                 Record::Sweep(_) => {}
             }
@@ -129,10 +131,15 @@ impl Import<'_> {
             match result {
                 Ok(Added::Duplicate) => self.duplicates += 1,
                 Ok(Added::New | Added::Superseded) => {}
-                Err(error) => self.rejects.push(format!(
-                    "{file}, {}: {}: {error}",
-                    observation.position, observation.key
-                )),
+                Err(error) => {
+                    let at = (file.into(), observation.position, self.clock.now());
+                    self.rejects.push(RejectRow::of_state(
+                        &error,
+                        &observation.key,
+                        &observation.state,
+                        at,
+                    ));
+                }
             }
         }
     }

@@ -1,0 +1,344 @@
+//! The command line as data: what may be typed, with its help. What it means is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+/// Finds where cloud resources differ from what they should be, keeps the history, answers SQL.
+#[derive(Debug, Parser)]
+#[command(name = "deployforge", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "\
+Exit codes: 0 in sync, 1 drift at or above --fail-on, 2 error or unreadable input, 3 coverage below
+--min-coverage. Results go to stdout, everything else to stderr.
+
+Start here:
+  deployforge demo --once
+  deployforge query \"select * from drifted_now order by score desc limit 10\"")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where history, baselines and keys are kept [default: ./deployforge-data].
+    #[arg(long, global = true, env = "DEPLOYFORGE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// When to colour output.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+    /// Say less on stderr: no progress, no notes.
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Demo(Demo),
+    Run(Run),
+    Audit(Box<Audit>),
+    Diff(Diff),
+    #[command(subcommand)]
+    Baseline(Baseline),
+    Query(Query),
+    Sql(Sql),
+    #[command(subcommand)]
+    Config(Config),
+    Completions(Completions),
+}
+
+/// Runs the whole loop on the bundled dataset: baselines, stream, drift, history.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge demo --once
+  deployforge demo --data-dir /tmp/demo")]
+pub(crate) struct Demo {
+    /// Exit after the summary, instead of watching the inbox folder for more.
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Milliseconds to wait between files [default: 700 on a terminal, else 0].
+    #[arg(long, value_name = "MS")]
+    pub(crate) pace: Option<u64>,
+}
+
+/// Streams observations into the history: from files, folders that are watched, standard input.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge run -c deployforge.yaml
+  deployforge run --baseline prod --source ./inventory --watch
+  aws-inventory | deployforge run --once --source -
+
+Without --baseline every imported baseline is used in its newest version. Stop with Ctrl-C: what
+was read is committed first.")]
+pub(crate) struct Run {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// A file, folder, glob or `-`, with its format before it if need be: `aws-config:items.json`.
+    #[arg(long = "source", value_name = "[FORMAT:]PATH")]
+    pub(crate) sources: Vec<String>,
+    /// An imported baseline, by name or `NAME@VERSION`.
+    #[arg(long = "baseline", value_name = "NAME")]
+    pub(crate) baselines: Vec<String>,
+    /// Keep watching folders for new files.
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Read what is there, commit, and exit with the exit code of an audit.
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) once: bool,
+    #[command(flatten)]
+    pub(crate) judge: Judge,
+}
+
+/// How states are compared.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Judge {
+    /// What counts: everything observed, or only what the baseline declares [default: full].
+    #[arg(long, value_parser = parse_mode, value_name = "declared|full")]
+    pub(crate) mode: Option<deployforge_model::Mode>,
+    /// Whether null, absent and empty are one, and JSON text is compared as JSON [default: standard].
+    #[arg(long, value_enum)]
+    pub(crate) normalise: Option<Normalise>,
+    /// The lowest severity that makes the exit code 1 [default: informational].
+    #[arg(long, value_enum)]
+    pub(crate) fail_on: Option<FailOn>,
+    /// The lowest coverage in per cent; below it the exit code is 3.
+    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(f64))]
+    pub(crate) min_coverage: Option<f64>,
+    /// Account of resources whose format does not say.
+    #[arg(long, value_name = "ACCOUNT")]
+    pub(crate) account: Option<String>,
+    /// Region of resources whose format does not say.
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+}
+
+fn parse_mode(text: &str) -> Result<deployforge_model::Mode, String> {
+    text.parse()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Normalise {
+    Off,
+    Standard,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum FailOn {
+    Informational,
+    Degraded,
+    Critical,
+    Never,
+}
+
+/// Compares snapshots with baselines once and reports what is not in sync.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge audit --baseline terraform.tfstate --snapshot refreshed.tfstate
+  deployforge audit --baseline config-monday/ --snapshot config-tuesday/ --format json -o drift.json
+  deployforge audit --baseline @prod --snapshot 'items/*.ndjson.gz' --record --fail-on critical
+
+The snapshots together are taken as everything there is: what the baseline declares and they do not
+list is missing, unless they could not be read completely.")]
+pub(crate) struct Audit {
+    /// What should be: file, folder, glob, `-`, or `@NAME[@VERSION]` for an imported baseline.
+    #[arg(long = "baseline", required = true, num_args = 1.., value_name = "[FORMAT:]PATH")]
+    pub(crate) baselines: Vec<String>,
+    /// What is: file, folder, glob or `-`.
+    #[arg(long = "snapshot", required = true, num_args = 1.., value_name = "[FORMAT:]PATH")]
+    pub(crate) snapshots: Vec<String>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+    pub(crate) format: ReportFormat,
+    /// Write the result to a file instead of stdout.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// Keep the result in the history.
+    #[arg(long)]
+    pub(crate) record: bool,
+    /// The configuration file, for policies, environments and array rules.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Rows of the table at most; JSON always lists all.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) judge: Judge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    Table,
+    Json,
+    Ndjson,
+}
+
+/// Compares two JSON documents, or many pairs of them.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge diff expected.json observed.json
+  deployforge diff a.json b.json --type aws_security_group --format json
+  deployforge diff --pairs pairs.ndjson
+
+A pair is one line {\"id\",\"type\"?,\"mode\"?,\"normalise\"?,\"expected\",\"observed\"}; each gives one line
+with the same id.")]
+pub(crate) struct Diff {
+    /// What should be; `-` for stdin.
+    #[arg(required_unless_present = "pairs", value_hint = ValueHint::FilePath)]
+    pub(crate) expected: Option<PathBuf>,
+    /// What is; `-` for stdin.
+    #[arg(required_unless_present = "pairs", value_hint = ValueHint::FilePath)]
+    pub(crate) observed: Option<PathBuf>,
+    /// NDJSON of pairs, or `-`.
+    #[arg(long, conflicts_with_all = ["expected", "observed"], value_name = "FILE")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// The resource type, for array rules and policies.
+    #[arg(long = "type", value_name = "TYPE", default_value = "")]
+    pub(crate) resource_type: String,
+    /// What counts [default: full].
+    #[arg(long, value_parser = parse_mode, value_name = "declared|full")]
+    pub(crate) mode: Option<deployforge_model::Mode>,
+    /// Whether null, absent and empty are one, and JSON text is compared as JSON [default: standard].
+    #[arg(long, value_enum)]
+    pub(crate) normalise: Option<Normalise>,
+    /// How to print the result of one comparison; pairs are always JSON lines.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
+    pub(crate) format: DiffFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    Table,
+    Json,
+}
+
+/// Imports, lists, shows and compares baselines.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Baseline {
+    /// Imports files as the next version of a baseline.
+    #[command(after_help = "\
+Examples:
+  deployforge baseline import prod terraform.tfstate
+  deployforge baseline import recorded config-snapshot.json.gz --kind recorded")]
+    Import {
+        /// The baseline's name.
+        name: String,
+        /// Files, folders, globs or `-`.
+        #[arg(required = true, value_name = "[FORMAT:]PATH")]
+        paths: Vec<String>,
+        /// Whether code declares it or it was recorded [default: declared for Terraform, else
+        /// recorded].
+        #[arg(long, value_parser = parse_kind, value_name = "declared|recorded")]
+        kind: Option<deployforge_model::BaselineKind>,
+        /// What counts against it.
+        #[arg(long, value_parser = parse_mode, value_name = "declared|full")]
+        mode: Option<deployforge_model::Mode>,
+        /// Account of resources whose format does not say.
+        #[arg(long)]
+        account: Option<String>,
+        /// Region of resources whose format does not say.
+        #[arg(long)]
+        region: Option<String>,
+        /// Read and report, and keep nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// The configuration file, for array rules.
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Lists all versions of all baselines.
+    List {
+        /// How to print them.
+        #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
+        format: DiffFormat,
+    },
+    /// Shows the resources of a baseline, or the state of one of them.
+    Show {
+        /// `NAME` or `NAME@VERSION`.
+        name: String,
+        /// Only the resource with this id, address or alias, with its state.
+        #[arg(long, value_name = "ID")]
+        resource: Option<String>,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
+        format: DiffFormat,
+    },
+    /// Compares two versions: the first as expected, the second as observed.
+    Diff {
+        /// `NAME@VERSION`.
+        expected: String,
+        /// `NAME@VERSION` or `NAME`.
+        observed: String,
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t = ReportFormat::Table)]
+        format: ReportFormat,
+    },
+}
+
+fn parse_kind(text: &str) -> Result<deployforge_model::BaselineKind, String> {
+    text.parse()
+}
+
+/// Runs one SQL query on the history.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge query \"select * from drifted_now order by score desc\"
+  deployforge query \"select type, count(*) from findings group by 1\" --format json
+  deployforge query \"show tables\"
+
+Tables: findings, verdicts, current_findings, checks, observations, rejects, baselines, and the
+views drifted_now, environments, changed_today, coverage, noisiest_attributes and more. Read-only.")]
+pub(crate) struct Query {
+    /// The query.
+    pub(crate) sql: String,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = QueryFormat::Table)]
+    pub(crate) format: QueryFormat,
+    /// Write the result to a file instead of stdout.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    Table,
+    Json,
+    Csv,
+    Parquet,
+}
+
+/// Opens an interactive SQL session on the history.
+#[derive(Debug, Args)]
+#[command(after_help = "A statement ends with `;`. `\\?` lists the commands of the session.")]
+pub(crate) struct Sql {}
+
+/// Checks a configuration file, or prints its JSON Schema.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Reads a configuration file and says what is wrong with it.
+    Check {
+        /// The configuration file.
+        #[arg(default_value = "deployforge.yaml")]
+        file: PathBuf,
+    },
+    /// Prints the JSON Schema of the configuration file.
+    Schema,
+}
+
+/// Prints a shell completion script.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  deployforge completions bash > /etc/bash_completion.d/deployforge")]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}

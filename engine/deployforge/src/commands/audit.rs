@@ -1,0 +1,122 @@
+//! `audit`: snapshots against baselines, once.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use deployforge_compare::{Baseline, Comparator, RejectRow};
+use deployforge_pipeline::{Engine, Recorder, read_inputs};
+use deployforge_state::{DataDir, Purpose};
+
+use super::stream::{
+    feed_all, from_files, inputs, keep_rejects, say_totals, stored, total,
+};
+use crate::cli::{Audit, Cli, ReportFormat};
+use crate::config::{self, ConfigFile};
+use crate::error::{CommandError, CommandResult};
+use crate::render;
+use crate::report::{Report, write_to};
+use crate::setup::{self, HashKeys};
+
+/// Rows gathered before they are committed.
+const COMMIT_ROWS: usize = 200_000;
+
+pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
+    let config = match &args.config {
+        Some(path) => config::load(path)?,
+        None => ConfigFile::default(),
+    };
+    let root = setup::data_dir(cli, &config);
+    let names: Vec<&str> = args.baselines.iter().filter_map(|spec| spec.strip_prefix('@')).collect();
+    let dir = if args.record {
+        Some(setup::open_for_writing(&root, Purpose::Work)?)
+    } else if names.is_empty() {
+        None
+    } else {
+        Some(setup::open_existing(&root)?)
+    };
+    let keys = dir.as_ref().map_or_else(HashKeys::ephemeral, HashKeys::of);
+    let (baselines, baseline_rejects) = baselines(cli, args, &config, &keys, dir.as_ref())?;
+    let declared: usize = baselines.iter().map(|baseline| baseline.rows.num_rows()).sum();
+    let defaults = setup::key_defaults(&args.judge);
+    let snapshots = inputs(&args.snapshots, &defaults, None)?;
+    let settings = setup::settings(&config, &args.judge, &keys, args.record)?;
+    let mut comparator = Comparator::new(settings, baselines)?;
+    let refused = baseline_rejects.len() as u64;
+    let (mut recorder, known) = match &dir {
+        Some(dir) if args.record => {
+            let runtime = setup::runtime()?;
+            let (mut recorder, known) = setup::recorder(dir, &runtime, &mut comparator)?;
+            keep_rejects(&mut recorder, &known, baseline_rejects)?;
+            (Some(recorder), known)
+        }
+        _ => (None, Default::default()),
+    };
+    let mut engine = Engine::new(comparator, setup::clock(), known);
+    let bar = render::progress("auditing", total(&snapshots), cli.quiet);
+    let stop = Arc::new(AtomicBool::new(false));
+    let feeds = read_inputs(snapshots, keys.seed, setup::clock(), stop);
+    feed_all(&mut engine, &feeds, &bar, &mut |engine| {
+        let pending = engine.pending();
+        if pending.verdicts.len() + pending.findings.len() < COMMIT_ROWS {
+            return Ok(());
+        }
+        settle(engine, recorder.as_mut())
+    })?;
+    engine.finish_audit();
+    settle(&mut engine, recorder.as_mut())?;
+    bar.finish_and_clear();
+    say_totals(engine.totals(), cli.quiet);
+    let report = Report::of(engine.comparator());
+    write_to(args.output.as_deref(), |out| match args.format {
+        ReportFormat::Json => report.write_json(out),
+        ReportFormat::Ndjson => report.write_ndjson(out),
+        ReportFormat::Table => report.write_table(out, args.limit),
+    })?;
+    if report.summary.checked == 0 {
+        anstream::eprintln!(
+            "{}warning:{} 0 resources compared: the baseline declares {declared}, the snapshot holds {}; do they speak of the same accounts, and are they of the same format?",
+            render::YELLOW,
+            render::RESET,
+            engine.totals().observations
+        );
+    }
+    Ok(report.summary.outcome(&args.judge, engine.totals().rejects + refused > 0))
+}
+
+/// Commits what is pending, or lets it go where nothing is recorded: what is true now stays in the
+/// comparator.
+fn settle(engine: &mut Engine, recorder: Option<&mut Recorder>) -> Result<(), CommandError> {
+    let output = engine.take();
+    match recorder {
+        Some(recorder) => Ok(recorder.commit(&output)?),
+        None => Ok(()),
+    }
+}
+
+/// Named baselines from the data directory, and one from all files together.
+fn baselines(
+    cli: &Cli,
+    args: &Audit,
+    config: &ConfigFile,
+    keys: &HashKeys,
+    dir: Option<&DataDir>,
+) -> Result<(Vec<Baseline>, Vec<RejectRow>), CommandError> {
+    let mut all = Vec::new();
+    let mut files = Vec::new();
+    for spec in &args.baselines {
+        match (spec.strip_prefix('@'), dir) {
+            (Some(name), Some(dir)) => all.push(stored(dir, name)?),
+            _ => files.push(spec.clone()),
+        }
+    }
+    let mut rejects = Vec::new();
+    if !files.is_empty() {
+        let canon = setup::canon(config, keys)?;
+        let defaults = setup::key_defaults(&args.judge);
+        let read =
+            from_files(&files, "baseline", &defaults, None, (&canon, keys.seed), cli.quiet)?;
+        all.push(read.baseline);
+        rejects = read.rejects;
+    }
+    Ok((all, rejects))
+}

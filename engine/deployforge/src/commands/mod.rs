@@ -1,0 +1,49 @@
+//! What each command means.
+
+mod audit;
+mod baseline;
+mod demo;
+mod diff;
+mod query;
+mod repl;
+mod run;
+mod stream;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, Config};
+use crate::config;
+use crate::error::{CommandResult, Outcome};
+
+/// Runs the command that was typed.
+pub(crate) fn run(cli: &Cli) -> CommandResult {
+    match &cli.command {
+        Command::Demo(args) => demo::run(cli, args),
+        Command::Run(args) => run::run(cli, args),
+        Command::Audit(args) => audit::run(cli, args),
+        Command::Diff(args) => diff::run(args),
+        Command::Baseline(command) => baseline::run(cli, command),
+        Command::Query(args) => query::run(cli, args),
+        Command::Sql(_) => repl::run(cli),
+        Command::Config(Config::Check { file }) => {
+            let config = config::load(file)?;
+            anstream::println!(
+                "{}: ok ({} sources, {} environments)",
+                file.display(),
+                config.sources.len(),
+                config.environments.len()
+            );
+            Ok(Outcome::Ok)
+        }
+        Command::Config(Config::Schema) => {
+            print!("{}", config::SCHEMA);
+            Ok(Outcome::Ok)
+        }
+        Command::Completions(args) => {
+            let mut out = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "deployforge", &mut out);
+            std::io::Write::write_all(&mut std::io::stdout(), &out)?;
+            Ok(Outcome::Ok)
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! What `audit`, `run` and `demo` share: baselines from files and names, feeds into an engine.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use deployforge_canon::Canon;
+use deployforge_compare::{Baseline, RejectRow};
+use deployforge_formats::KeyDefaults;
+use deployforge_model::{BaselineInfo, BaselineKind};
+use deployforge_pipeline::{Engine, Input, InputSpec, Totals, import};
+use deployforge_state::DataDir;
+use indicatif::ProgressBar;
+
+use crate::error::CommandError;
+use crate::render;
+use crate::setup::{clock, kind_of};
+
+/// `NAME` or `NAME@VERSION`.
+pub(crate) fn split_version(text: &str) -> Result<(&str, Option<u32>), CommandError> {
+    match text.split_once('@') {
+        None => Ok((text, None)),
+        Some((name, version)) => {
+            let version = version.parse().map_err(|_| {
+                CommandError::new(format!("`{version}` is not the version of a baseline"))
+                    .hint("write NAME@3 for version 3 of NAME")
+            })?;
+            Ok((name, Some(version)))
+        }
+    }
+}
+
+/// An imported baseline out of the data directory.
+pub(crate) fn stored(dir: &DataDir, text: &str) -> Result<Baseline, CommandError> {
+    let (name, version) = split_version(text)?;
+    let (manifest, rows) = dir.load_baseline(name, version)?;
+    Ok(Baseline { info: manifest.info(), rows, raw: Vec::new() })
+}
+
+/// What reading a baseline from files came to.
+pub(crate) struct FromFiles {
+    pub(crate) baseline: Baseline,
+    pub(crate) rejects: Vec<RejectRow>,
+    pub(crate) duplicates: u64,
+}
+
+/// Reads a baseline from files, with a progress bar, and reports what was refused.
+pub(crate) fn from_files(
+    paths: &[String],
+    name: &str,
+    defaults: &KeyDefaults,
+    kind: Option<BaselineKind>,
+    (canon, seed): (&Canon, u64),
+    quiet: bool,
+) -> Result<FromFiles, CommandError> {
+    let inputs = inputs(paths, defaults, None)?;
+    let bar = render::progress("reading the baseline", total(&inputs), quiet);
+    let info = BaselineInfo {
+        name: name.to_owned(),
+        version: 0,
+        kind: kind.unwrap_or(BaselineKind::Declared),
+        mode: None,
+    };
+    let stop = AtomicBool::new(false);
+    let mut imported =
+        import(&inputs, info, canon, seed, &*clock(), &stop, &mut |bytes| bar.inc(bytes))?;
+    bar.finish_and_clear();
+    imported.baseline.info.kind = kind.unwrap_or_else(|| kind_of(&imported.dialects));
+    if !quiet {
+        say_rejects(imported.rejects.len() as u64, &first(&imported.rejects));
+        for note in &imported.notes {
+            anstream::eprintln!("{}note:{} {}", render::CYAN, render::RESET, render::safe(note));
+        }
+        if imported.duplicates > 0 {
+            anstream::eprintln!(
+                "{}warning:{} {} resources are declared twice with different contents; their verdict is unknown (duplicate)",
+                render::YELLOW,
+                render::RESET,
+                imported.duplicates
+            );
+        }
+    }
+    Ok(FromFiles {
+        baseline: imported.baseline,
+        rejects: imported.rejects,
+        duplicates: imported.duplicates,
+    })
+}
+
+fn first(rejects: &[RejectRow]) -> Vec<String> {
+    let text = |r: &RejectRow| format!("{}, {}: {}", r.source, r.position, r.reason);
+    rejects.iter().take(10).map(text).collect()
+}
+
+/// Expands paths into inputs.
+pub(crate) fn inputs(
+    paths: &[String],
+    defaults: &KeyDefaults,
+    source: Option<&str>,
+) -> Result<Vec<Input>, CommandError> {
+    let specs: Vec<InputSpec> = paths
+        .iter()
+        .map(|spec| InputSpec { spec: spec.clone(), defaults: defaults.clone() })
+        .collect();
+    Ok(Input::expand(&specs, source)?)
+}
+
+/// Bytes of all inputs, if all are known.
+pub(crate) fn total(inputs: &[Input]) -> Option<u64> {
+    inputs.iter().map(Input::size).sum()
+}
+
+/// Says what was refused and where.
+pub(crate) fn say_rejects(count: u64, first: &[String]) {
+    if count == 0 {
+        return;
+    }
+    for text in first {
+        anstream::eprintln!("{}rejected:{} {}", render::RED, render::RESET, render::safe(text));
+    }
+    if count > first.len() as u64 {
+        anstream::eprintln!("… and {} more", count - first.len() as u64);
+    }
+    anstream::eprintln!(
+        "{}warning:{} {count} records could not be read; the rest was, and the exit code is 2",
+        render::YELLOW,
+        render::RESET
+    );
+}
+
+/// Says what readers skipped or assumed, and what they refused.
+pub(crate) fn say_totals(totals: &Totals, quiet: bool) {
+    if !quiet {
+        for note in &totals.notes {
+            anstream::eprintln!("{}note:{} {}", render::CYAN, render::RESET, render::safe(note));
+        }
+    }
+    say_rejects(totals.rejects, &totals.first_rejects);
+}
+
+/// Keeps rejects of a baseline's files with those of the stream.
+pub(crate) fn keep_rejects(
+    recorder: &mut deployforge_pipeline::Recorder,
+    known: &std::collections::HashSet<String>,
+    rejects: Vec<RejectRow>,
+) -> Result<(), CommandError> {
+    let fresh = rejects.into_iter().filter(|reject| !known.contains(&reject.id())).collect();
+    let output = deployforge_compare::Output { rejects: fresh, ..Default::default() };
+    Ok(recorder.commit(&output)?)
+}
+
+/// Feeds inputs to an engine until they end, moving a bar; `each` runs after every feed.
+pub(crate) fn feed_all(
+    engine: &mut Engine,
+    feeds: &crossbeam::channel::Receiver<deployforge_pipeline::Feed>,
+    bar: &ProgressBar,
+    each: &mut dyn FnMut(&mut Engine) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    for feed in feeds {
+        if let deployforge_pipeline::Feed::Progress { bytes } = &feed {
+            bar.inc(*bytes);
+        }
+        engine.feed(feed);
+        each(engine)?;
+    }
+    Ok(())
+}
+
+/// The path as text, for messages.
+pub(crate) fn show(path: &Path) -> String {
+    path.display().to_string()
+}

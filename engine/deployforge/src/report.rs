@@ -1,0 +1,376 @@
+//! The report of an audit: the JSON contract, the table, the exit code.
+
+use std::fmt::Write as _;
+use std::io::Write;
+
+use deployforge_canon::Node;
+use deployforge_compare::{Comparator, OpenFinding, ResourceView};
+use deployforge_model::{ResourceKey, Severity, UnknownReason, Verdict};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::cli::{FailOn, Judge};
+use crate::error::{CommandResult, Outcome};
+use crate::render::{self, safe, shorten};
+
+/// `audit --format json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) summary: Summary,
+    pub(crate) resources: Vec<ResourceReport>,
+}
+
+/// Counts over all resources.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Summary {
+    /// Compared with their baseline: in sync or drifted.
+    pub(crate) checked: u64,
+    pub(crate) in_sync: u64,
+    pub(crate) drifted: u64,
+    pub(crate) missing: u64,
+    pub(crate) unmanaged: u64,
+    pub(crate) unknown: u64,
+    /// Findings that count.
+    pub(crate) findings: u64,
+    /// Differences that a normaliser suppressed, and informational ones.
+    pub(crate) suppressed: u64,
+    /// The share of resources that could be judged, 0 to 1.
+    pub(crate) coverage: f64,
+    /// The mean drift score of what was checked or is missing.
+    pub(crate) score: f64,
+    pub(crate) by_severity: BySeverity,
+}
+
+/// Findings by severity; a missing or unmanaged resource counts as one.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct BySeverity {
+    pub(crate) critical: u64,
+    pub(crate) degraded: u64,
+    pub(crate) informational: u64,
+}
+
+/// A resource that is not in sync.
+#[derive(Debug, Serialize)]
+pub(crate) struct ResourceReport {
+    pub(crate) key: ResourceKey,
+    pub(crate) address: Option<String>,
+    pub(crate) verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<UnknownReason>,
+    pub(crate) score: f64,
+    pub(crate) severity: Option<Severity>,
+    pub(crate) findings: Vec<FindingReport>,
+}
+
+/// A difference.
+#[derive(Debug, Serialize)]
+pub(crate) struct FindingReport {
+    pub(crate) path: String,
+    pub(crate) kind: deployforge_model::FindingKind,
+    pub(crate) expected: Box<RawValue>,
+    pub(crate) observed: Box<RawValue>,
+    pub(crate) severity: Severity,
+}
+
+impl FindingReport {
+    pub(crate) fn of(finding: &OpenFinding) -> Self {
+        Self {
+            path: finding.path.to_string(),
+            kind: finding.kind,
+            expected: raw(finding.expected.as_deref()),
+            observed: raw(finding.observed.as_deref()),
+            severity: finding.severity,
+        }
+    }
+}
+
+/// Canonical JSON text as JSON; nothing is null.
+pub(crate) fn raw(text: Option<&str>) -> Box<RawValue> {
+    RawValue::from_string(text.unwrap_or("null").to_owned())
+        .unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
+impl Summary {
+    fn add(&mut self, resource: &ResourceView<'_>) {
+        match resource.verdict {
+            Verdict::InSync => self.in_sync += 1,
+            Verdict::Drifted => self.drifted += 1,
+            Verdict::Missing => self.missing += 1,
+            Verdict::Unmanaged => self.unmanaged += 1,
+            Verdict::Unknown => self.unknown += 1,
+        }
+        for finding in resource.findings {
+            if finding.counts() {
+                self.findings += 1;
+                self.by_severity.add(finding.severity);
+            } else {
+                self.suppressed += 1;
+            }
+        }
+        if matches!(resource.verdict, Verdict::Missing | Verdict::Unmanaged)
+            && let Some(severity) = resource.severity
+        {
+            self.by_severity.add(severity);
+        }
+        if matches!(resource.verdict, Verdict::InSync | Verdict::Drifted | Verdict::Missing) {
+            self.score += resource.score;
+        }
+    }
+
+    fn finish(&mut self) {
+        self.checked = self.in_sync + self.drifted;
+        let scored = self.checked + self.missing;
+        self.score = if scored > 0 { round(self.score / scored as f64) } else { 0.0 };
+        let all = scored + self.unmanaged + self.unknown;
+        self.coverage =
+            if all > 0 { round((all - self.unknown) as f64 / all as f64) } else { 0.0 };
+    }
+
+    /// The summary of what a comparator knows now.
+    pub(crate) fn of(comparator: &Comparator) -> Self {
+        let mut summary = Self::default();
+        comparator.resources().for_each(|resource| summary.add(&resource));
+        summary.finish();
+        summary
+    }
+
+    /// The exit code: trouble before drift before coverage.
+    pub(crate) fn outcome(&self, judge: &Judge, trouble: bool) -> Outcome {
+        if trouble || self.checked + self.missing + self.unmanaged + self.unknown == 0 {
+            return Outcome::Trouble;
+        }
+        let BySeverity { critical, degraded, informational } = self.by_severity;
+        let failing = match judge.fail_on.unwrap_or(FailOn::Informational) {
+            FailOn::Informational => critical + degraded + informational,
+            FailOn::Degraded => critical + degraded,
+            FailOn::Critical => critical,
+            FailOn::Never => 0,
+        };
+        if failing > 0 {
+            return Outcome::Drift;
+        }
+        if judge.min_coverage.is_some_and(|least| self.coverage * 100.0 < least) {
+            return Outcome::Coverage;
+        }
+        // Nothing was compared although there was something to compare: not a success.
+        if self.checked == 0 && self.unknown > 0 { Outcome::Trouble } else { Outcome::Ok }
+    }
+}
+
+impl BySeverity {
+    fn add(&mut self, severity: Severity) {
+        match severity {
+            Severity::Critical => self.critical += 1,
+            Severity::Degraded => self.degraded += 1,
+            Severity::Informational => self.informational += 1,
+        }
+    }
+}
+
+/// Scores and shares to four places: enough for people, the same on every machine.
+pub(crate) fn round(value: f64) -> f64 {
+    (value * 10_000.0).round() / 10_000.0
+}
+
+impl Report {
+    /// Everything a comparator knows now, what is in sync only counted; sorted by severity, then
+    /// score, then key, so that it is the same whatever the order of input.
+    pub(crate) fn of(comparator: &Comparator) -> Self {
+        let summary = Summary::of(comparator);
+        let mut resources: Vec<ResourceReport> = comparator
+            .resources()
+            .filter(|resource| resource.verdict != Verdict::InSync)
+            .map(|resource| {
+                let mut findings: Vec<FindingReport> = resource
+                    .findings
+                    .iter()
+                    .filter(|finding| finding.fold.is_none())
+                    .map(FindingReport::of)
+                    .collect();
+                findings.sort_by(|a, b| a.path.cmp(&b.path));
+                ResourceReport {
+                    address: resource.address.map(str::to_owned),
+                    verdict: resource.verdict,
+                    reason: resource.reason,
+                    score: round(resource.score),
+                    severity: resource.severity,
+                    findings,
+                    key: resource.key,
+                }
+            })
+            .collect();
+        resources.sort_by(|a, b| {
+            b.severity
+                .cmp(&a.severity)
+                .then(b.score.total_cmp(&a.score))
+                .then_with(|| a.key.cmp(&b.key))
+        });
+        Self { summary, resources }
+    }
+
+    /// One line per resource, then the summary.
+    pub(crate) fn write_ndjson(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        for resource in &self.resources {
+            serde_json::to_writer(&mut *out, resource)?;
+            out.write_all(b"\n")?;
+        }
+        serde_json::to_writer(&mut *out, &serde_json::json!({ "summary": self.summary }))?;
+        out.write_all(b"\n")
+    }
+
+    /// The JSON document of the contract.
+    pub(crate) fn write_json(&self, out: &mut dyn Write) -> std::io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        out.write_all(b"\n")
+    }
+
+    /// A table of at most `limit` rows and a line of counts.
+    pub(crate) fn write_table(&self, out: &mut dyn Write, limit: usize) -> std::io::Result<()> {
+        let mut table = render::table(&["verdict", "severity", "score", "resource", "difference"]);
+        let mut rows = 0;
+        let total: usize = self.resources.iter().map(|r| r.findings.len().max(1)).sum();
+        'all: for resource in &self.resources {
+            let name = match &resource.address {
+                Some(address) => safe(address),
+                None => safe(&format!("{} {}", resource.key.resource_type, resource.key.id)),
+            };
+            let place = format!("{} {}", resource.key.account, resource.key.region);
+            let name = format!("{}\n{}", shorten(&name, 60), safe(place.trim()));
+            let mut lines = resource.findings.iter().map(finding_line).collect::<Vec<_>>();
+            if lines.is_empty() {
+                lines.push(resource.reason.map_or("", UnknownReason::name).to_owned());
+            }
+            for (i, line) in lines.into_iter().enumerate() {
+                if rows == limit {
+                    break 'all;
+                }
+                rows += 1;
+                if i == 0 {
+                    table.add_row([
+                        resource.verdict.name().to_owned(),
+                        resource.severity.map_or("", Severity::name).to_owned(),
+                        format!("{:.1}", resource.score),
+                        name.trim_end().to_owned(),
+                        line,
+                    ]);
+                } else {
+                    table.add_row(["", "", "", "", &line]);
+                }
+            }
+        }
+        if rows > 0 {
+            writeln!(out, "{table}")?;
+        }
+        if total > rows {
+            writeln!(out, "… and {} more rows; --limit or --format json shows them", total - rows)?;
+        }
+        writeln!(out, "{}", self.summary.line())
+    }
+}
+
+impl Summary {
+    /// One line for people.
+    pub(crate) fn line(&self) -> String {
+        let mut line = format!(
+            "{} checked: {} in sync, {} drifted; {} missing, {} unmanaged, {} unknown; {} findings, {} suppressed; coverage {:.1} %, score {:.3}",
+            self.checked,
+            self.in_sync,
+            self.drifted,
+            self.missing,
+            self.unmanaged,
+            self.unknown,
+            self.findings,
+            self.suppressed,
+            self.coverage * 100.0,
+            self.score,
+        );
+        if self.checked == 0 {
+            let _ = write!(line, "\n0 resources compared: nothing was shown to be in sync");
+        }
+        line
+    }
+}
+
+fn finding_line(finding: &FindingReport) -> String {
+    let path = if finding.path.is_empty() { "(root)" } else { &finding.path };
+    let expected = shorten(&safe(&value(&finding.expected)), 60);
+    let observed = shorten(&safe(&value(&finding.observed)), 60);
+    let path = shorten(&safe(path), 80);
+    match finding.kind {
+        deployforge_model::FindingKind::Changed => format!("{path}: {expected} → {observed}"),
+        deployforge_model::FindingKind::Added => format!("{path}: added {observed}"),
+        deployforge_model::FindingKind::Removed => format!("{path}: removed {expected}"),
+        deployforge_model::FindingKind::Reordered => format!("{path}: same elements, other order"),
+    }
+}
+
+/// A value for people: a redacted one says so.
+pub(crate) fn value(raw: &RawValue) -> String {
+    let text = raw.get();
+    if text.starts_with(r#"{"$deployforge.secret""#)
+        && let Ok(value) = serde_json::from_str::<serde_json::Value>(text)
+    {
+        let secret = &value["$deployforge.secret"];
+        let part = |name: &str| secret[name].as_str().unwrap_or_default().to_owned();
+        return format!("(secret {}, {} characters)", &part("hmac")[..8.min(part("hmac").len())], part("length"));
+    }
+    text.to_owned()
+}
+
+/// A comparison of two documents as one element of `resources`.
+pub(crate) fn of_comparison(
+    resource_type: &str,
+    comparison: deployforge_compare::Comparison,
+    policy: &deployforge_policy::Policy,
+) -> (ResourceReport, u64) {
+    let mut suppressed = 0;
+    let mut findings = Vec::new();
+    let text = |node: &Option<Node>| raw(node.as_ref().map(Node::to_json).as_deref());
+    for difference in &comparison.differences {
+        if difference.fold.is_some() {
+            suppressed += 1;
+            continue;
+        }
+        findings.push(FindingReport {
+            path: difference.path.clone(),
+            kind: difference.kind,
+            expected: text(&difference.expected),
+            observed: text(&difference.observed),
+            severity: policy.severity(resource_type, &difference.path, difference.kind),
+        });
+    }
+    findings.sort_by(|a, b| a.path.cmp(&b.path));
+    let drifted = comparison.differences.iter().any(deployforge_compare::Difference::counts);
+    let severity = findings.iter().filter(|f| f.kind.counts()).map(|f| f.severity).max();
+    let report = ResourceReport {
+        key: ResourceKey { resource_type: resource_type.to_owned(), ..ResourceKey::default() },
+        address: None,
+        verdict: if drifted { Verdict::Drifted } else { Verdict::InSync },
+        reason: None,
+        score: round(comparison.score),
+        severity,
+        findings,
+    };
+    (report, suppressed)
+}
+
+/// Opens the file `path`, or stdout, and hands it to `write`.
+pub(crate) fn write_to(
+    path: Option<&std::path::Path>,
+    write: impl FnOnce(&mut (dyn Write + Send)) -> std::io::Result<()>,
+) -> CommandResult {
+    use crate::error::CommandError;
+    match path {
+        Some(path) => {
+            let failed = |error| CommandError::io(path.display(), &error);
+            let mut file =
+                std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?);
+            write(&mut file).and_then(|()| file.flush()).map_err(failed)?;
+        }
+        None => {
+            let mut out = std::io::BufWriter::new(std::io::stdout());
+            write(&mut out).and_then(|()| out.flush())?;
+        }
+    }
+    Ok(Outcome::Ok)
+}

@@ -1,0 +1,239 @@
+//! What commands share: data directory, keys, comparator settings, clock, signals.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use deployforge_canon::{ArrayRules, Canon, Limits, Normalise, Redactor};
+use deployforge_compare::{Comparator, Settings};
+use deployforge_formats::KeyDefaults;
+use deployforge_history::History;
+use deployforge_model::{BaselineKind, Clock, Dialect, SystemClock};
+use deployforge_pipeline::{Recorder, open_findings};
+use deployforge_policy::Policy;
+use deployforge_sql::{Extra, Session};
+use deployforge_state::{DataDir, Manifest, Purpose};
+use tokio::runtime::Runtime;
+
+use crate::cli::{Cli, Judge, Normalise as NormaliseFlag};
+use crate::config::ConfigFile;
+use crate::error::CommandError;
+
+/// The data directory that the command line, else the configuration names.
+pub(crate) fn data_dir(cli: &Cli, config: &ConfigFile) -> PathBuf {
+    cli.data_dir
+        .clone()
+        .or_else(|| config.data_dir.clone())
+        .unwrap_or_else(|| PathBuf::from("deployforge-data"))
+}
+
+/// Opens or makes the data directory and takes it for writing.
+pub(crate) fn open_for_writing(
+    root: &std::path::Path,
+    purpose: Purpose,
+) -> Result<DataDir, CommandError> {
+    let mut dir = DataDir::create(root, purpose, &mut random)?;
+    dir.lock()?;
+    Ok(dir)
+}
+
+/// Opens a data directory that must exist.
+pub(crate) fn open_existing(root: &std::path::Path) -> Result<DataDir, CommandError> {
+    DataDir::open(root)?.ok_or_else(|| {
+        CommandError::new(format!("there is no data directory at {}", root.display()))
+            .hint("`deployforge demo --once` makes one with example data")
+            .hint("name another with --data-dir or DEPLOYFORGE_DATA_DIR")
+    })
+}
+
+/// Fills bytes from the system's random source.
+pub(crate) fn random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the system has a random source");
+}
+
+/// Keys that are used to hash and to redact.
+#[derive(Clone)]
+pub(crate) struct HashKeys {
+    pub(crate) seed: u64,
+    pub(crate) hash_key: [u8; 32],
+    pub(crate) redactor: Redactor,
+}
+
+impl HashKeys {
+    /// Of a data directory.
+    pub(crate) fn of(dir: &DataDir) -> Self {
+        let keys = dir.keys();
+        Self {
+            seed: keys.seed,
+            hash_key: keys.hash_key,
+            redactor: Redactor::new(keys.redaction_key, &keys.key_id),
+        }
+    }
+
+    /// For a result that is not kept: other keys each time.
+    pub(crate) fn ephemeral() -> Self {
+        let (mut seed, mut hash_key, mut redaction) = ([0; 8], [0; 32], [0; 32]);
+        random(&mut seed);
+        random(&mut hash_key);
+        random(&mut redaction);
+        Self {
+            seed: u64::from_le_bytes(seed),
+            hash_key,
+            redactor: Redactor::new(redaction, "ephemeral"),
+        }
+    }
+}
+
+/// How states become canonical under a configuration.
+pub(crate) fn canon(config: &ConfigFile, keys: &HashKeys) -> Result<Canon, CommandError> {
+    Ok(Canon {
+        rules: ArrayRules::with(config.arrays.clone())?,
+        redactor: keys.redactor.clone(),
+        limits: Limits::default(),
+    })
+}
+
+/// The policy of a configuration.
+pub(crate) fn policy(config: &ConfigFile) -> Result<Policy, CommandError> {
+    Ok(Policy::new(&config.policy, config.environments.clone())?)
+}
+
+/// Normalisation as the flag, else the configuration says.
+pub(crate) fn normalise(flag: Option<NormaliseFlag>, config: &ConfigFile) -> Normalise {
+    match flag {
+        Some(NormaliseFlag::Off) => Normalise::Off,
+        Some(NormaliseFlag::Standard) => Normalise::Standard,
+        None => config.normalise.unwrap_or_default(),
+    }
+}
+
+/// Comparator settings of a configuration and the flags.
+pub(crate) fn settings(
+    config: &ConfigFile,
+    judge: &Judge,
+    keys: &HashKeys,
+    keep_states: bool,
+) -> Result<Settings, CommandError> {
+    Ok(Settings {
+        seed: keys.seed,
+        hash_key: keys.hash_key,
+        canon: canon(config, keys)?,
+        policy: policy(config)?,
+        mode: judge.mode.or(config.mode),
+        normalise: normalise(judge.normalise, config),
+        keep_states,
+    })
+}
+
+/// Key parts from the flags.
+pub(crate) fn key_defaults(judge: &Judge) -> KeyDefaults {
+    KeyDefaults { provider: None, account: judge.account.clone(), region: judge.region.clone() }
+}
+
+/// The kind of a baseline whose kind was not named: code declares it, or it was recorded.
+pub(crate) fn kind_of(dialects: &[Dialect]) -> BaselineKind {
+    if dialects.contains(&Dialect::Terraform) {
+        BaselineKind::Declared
+    } else {
+        BaselineKind::Recorded
+    }
+}
+
+/// The runtime of the history and of queries.
+pub(crate) fn runtime() -> Result<Arc<Runtime>, CommandError> {
+    // Deep SQL plans in an unoptimised build need more stack than the default.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(16 << 20)
+        .build()
+        .map_err(|error| CommandError::io("the runtime", &error))?;
+    Ok(Arc::new(runtime))
+}
+
+/// The machine's clock.
+pub(crate) fn clock() -> Arc<dyn Clock> {
+    Arc::new(SystemClock)
+}
+
+/// A flag that Ctrl-C or SIGTERM sets; the second Ctrl-C ends the process at once.
+pub(crate) fn stop_flag(runtime: &Runtime) -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    runtime.spawn(async move {
+        loop {
+            if wait_for_signal().await.is_err() {
+                return;
+            }
+            if flag.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        }
+    });
+    stop
+}
+
+async fn wait_for_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// A recorder over the directory's history, what the comparator knew taken up from it, and the ids
+/// of rejects that it holds.
+pub(crate) fn recorder(
+    dir: &DataDir,
+    runtime: &Arc<Runtime>,
+    comparator: &mut Comparator,
+) -> Result<(Recorder, std::collections::HashSet<String>), CommandError> {
+    let history = runtime.block_on(History::create(&dir.history()))?;
+    let session = runtime.block_on(Session::new(&history, Vec::new()))?;
+    let known = runtime.block_on(session.restore())?;
+    comparator.restore(open_findings(&known.verdicts, &known.findings)?);
+    let recorder = Recorder::new(history, Arc::clone(runtime), clock(), known.sequence)?;
+    Ok((recorder, known.rejects))
+}
+
+/// A read-only session on the directory's history.
+pub(crate) fn session(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Session, CommandError> {
+    let history = runtime.block_on(History::open(&dir.history()))?;
+    let baselines = baselines_table(&dir.baselines()?)?;
+    Ok(runtime.block_on(Session::new(&history, vec![baselines]))?)
+}
+
+/// The table `baselines`: a row per version.
+fn baselines_table(manifests: &[Manifest]) -> Result<Extra, CommandError> {
+    use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+    fn text<S: AsRef<str>>(
+        manifests: &[Manifest],
+        get: impl Fn(&Manifest) -> S,
+    ) -> ArrayRef {
+        Arc::new(StringArray::from_iter_values(manifests.iter().map(get)))
+    }
+    fn ints(manifests: &[Manifest], get: impl Fn(&Manifest) -> u64) -> ArrayRef {
+        Arc::new(Int64Array::from_iter_values(manifests.iter().map(|m| get(m) as i64)))
+    }
+    let times = manifests.iter().map(|manifest| manifest.imported_at.micros());
+    let times = TimestampMicrosecondArray::from_iter_values(times).with_timezone("UTC");
+    let mode = |m: &Manifest| m.mode.map_or("full", deployforge_model::Mode::name).to_owned();
+    let batch = RecordBatch::try_from_iter([
+        ("name", text(manifests, |m| m.name.clone())),
+        ("version", ints(manifests, |m| u64::from(m.version))),
+        ("kind", text(manifests, |m| m.kind.name())),
+        ("mode", text(manifests, mode)),
+        ("resources", ints(manifests, |m| m.resources)),
+        ("rejects", ints(manifests, |m| m.rejects)),
+        ("sources", text(manifests, |m| m.sources.join(", "))),
+        ("hash", text(manifests, |m| m.hash.clone())),
+        ("imported_at", Arc::new(times) as ArrayRef),
+    ])
+    .map_err(|error| CommandError::new(error.to_string()))?;
+    Ok(Extra { name: "baselines".to_owned(), schema: batch.schema(), rows: vec![batch] })
+}

@@ -1,0 +1,113 @@
+//! Which format a record is of: each format module says what it claims, this one only asks.
+
+use deployforge_model::RejectCode;
+
+use crate::json::{self, Members};
+use crate::options::Format;
+use crate::refusal::Refusal;
+use crate::sink::Sink;
+use crate::{aws_config, cloudevents, native, terraform};
+
+/// How many texts may be wrapped in texts: a queue's message holds a topic's message holds an event.
+const NESTING: usize = 8;
+
+/// Reads one record. What it refuses as a whole is returned; parts of it are refused on the way.
+pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    if !text.starts_with('{') {
+        let kind = if text.starts_with('[') { "a list within a list" } else { "a single value" };
+        let reason = format!("This is {kind}, and a record is a JSON object.");
+        return Err(Refusal::new(RejectCode::NotARecord, reason));
+    }
+    let members = Members::parse(text)?;
+    let format = match recognise(&members) {
+        Some(Format::Native) | None if sink.options.format == Some(Format::Native) => {
+            Some(Format::Native)
+        }
+        format => format,
+    };
+    if let (Some(wanted), Some(found)) = (sink.options.format, format)
+        && wanted != found
+    {
+        // Queues and topics wrap whatever was sent through them.
+        let wrapped = wanted != Format::TerraformState && aws_config::is_transport(&members);
+        if !wrapped && sink.nesting == 0 {
+            let reason = format!("This is a record of {found}, and the input was named {wanted}.");
+            return Err(Refusal::new(RejectCode::NotARecord, reason));
+        }
+    }
+    let limit = sink.options.limits.record_bytes;
+    if text.len() > limit && format != Some(Format::TerraformState) {
+        let reason = format!(
+            "This record is larger than the limit of {limit} bytes; split it or raise the limit."
+        );
+        return Err(Refusal::new(RejectCode::TooLarge, reason));
+    }
+    match format {
+        Some(Format::Native) => native::read(&members, None, sink),
+        Some(Format::CloudEvents) => cloudevents::read(&members, sink),
+        Some(Format::TerraformState) => terraform::read(&members, text, sink),
+        Some(Format::AwsConfig) => aws_config::read(&members, sink),
+        None => Err(unknown(&members, sink.options.format)),
+    }
+}
+
+/// Reads a record that stands, as text, inside another.
+pub(crate) fn read_nested(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    let limit = sink.options.limits.depth;
+    deeper(sink, |sink| read(json::nested(text, limit)?.get(), sink))
+}
+
+/// Counts one level of wrapping.
+pub(crate) fn deeper(
+    sink: &mut Sink<'_>,
+    inner: impl FnOnce(&mut Sink<'_>) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    if sink.nesting >= NESTING {
+        return Err(Refusal::TooDeep { limit: NESTING });
+    }
+    sink.nesting += 1;
+    let result = inner(sink);
+    sink.nesting -= 1;
+    result
+}
+
+/// Which format claims the record.
+pub(crate) fn recognise(members: &Members<'_>) -> Option<Format> {
+    if native::is_plain(members) {
+        Some(Format::Native)
+    } else if cloudevents::claims(members) {
+        Some(Format::CloudEvents)
+    } else if terraform::claims(members) {
+        Some(Format::TerraformState)
+    } else if aws_config::claims(members) {
+        Some(Format::AwsConfig)
+    } else if native::claims(members) {
+        Some(Format::Native)
+    } else {
+        None
+    }
+}
+
+/// What to say about JSON that no format claims.
+fn unknown(members: &Members<'_>, wanted: Option<Format>) -> Refusal {
+    let kind = if members.has("apiVersion") && members.has("kind") {
+        Some("a Kubernetes object")
+    } else if members.has("AWSTemplateFormatVersion") {
+        Some("a CloudFormation template")
+    } else if members.has("$schema") {
+        Some("a template or schema document")
+    } else {
+        None
+    };
+    let reason = match (kind, wanted) {
+        (Some(kind), _) => format!("This is {kind}, which is not read yet."),
+        (None, Some(wanted)) => {
+            format!("This is not a record of {wanted}; check the file and the format's name.")
+        }
+        (None, None) => "This is JSON, but no record of a known format: native, cloudevents, \
+                         terraform-state or aws-config."
+            .to_owned(),
+    };
+    let code = if kind.is_some() { RejectCode::Unsupported } else { RejectCode::NotARecord };
+    Refusal::new(code, reason)
+}

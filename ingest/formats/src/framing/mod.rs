@@ -1,0 +1,398 @@
+//! Cuts a byte stream into JSON values, whatever the chunks.
+//!
+//! A [`Framer`] knows brackets, strings, escapes and newlines, and nothing of what a value means. It
+//! learns from the first value whether the input has one value per line or documents that span
+//! lines. In lines, a broken one ends at its newline. In documents, reading goes on at the next line
+//! that begins with a bracket. Lists that can be large (the outermost array, and the item lists of
+//! the format that has such) are cut into their elements; what stands around them is delivered at
+//! the end as an envelope with an empty list.
+
+mod held;
+mod scan;
+mod value;
+
+use deployforge_model::{Reject, RejectCode, SourcePosition};
+
+use crate::foreign;
+use crate::options::Limits;
+use held::Held;
+use scan::Scan;
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// One value that stands by itself.
+    Value,
+    /// One element of the outermost array.
+    Element,
+    /// One element of an item list.
+    Item,
+    /// What stood around the elements of an item list.
+    Envelope,
+}
+
+/// Receives what was framed.
+pub(crate) trait Frames {
+    /// A complete value.
+    fn frame(&mut self, part: Part, at: SourcePosition, bytes: &[u8]);
+    /// Bytes that are no value.
+    fn reject(&mut self, reject: Reject);
+}
+
+/// How values are laid out, as learnt from the first one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Layout {
+    #[default]
+    Undecided,
+    Lines,
+    Documents,
+}
+
+/// Where the framer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The first bytes are gathered, to see what the input is at all.
+    Head,
+    /// Between values.
+    Between,
+    /// Within a value.
+    Value,
+    /// Within a list that is cut into elements, between two of them.
+    Gap,
+    /// Refusing bytes.
+    Skip(Until),
+}
+
+/// How far bytes are refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// To the end of the line.
+    Line,
+    /// To a line whose first visible byte is a bracket: text before the first value.
+    Bracket,
+    /// To a line that begins with a bracket, right after a line that begins with a closing one:
+    /// after a document that is broken. Less would take its fragments for records.
+    Margin,
+    /// To the end of the input.
+    End,
+}
+
+/// A list that is being cut into elements.
+#[derive(Debug)]
+struct List {
+    part: Part,
+    /// The depth of its elements.
+    depth: usize,
+    /// The envelope so far, and where it began.
+    envelope: Vec<u8>,
+    at: SourcePosition,
+    /// The last thing seen between elements: the bracket, a comma, or `e` for an element.
+    last: u8,
+}
+
+/// How much of refused text is looked at to say what it is.
+const SAMPLE_BYTES: usize = 256;
+/// How many bytes are gathered before anything is decided.
+const HEAD_BYTES: usize = 16;
+
+/// Cuts a byte stream into JSON values.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one fact, independent of the others")]
+pub(crate) struct Framer {
+    limits: Limits,
+    /// Keys whose arrays are item lists.
+    lists: &'static [&'static str],
+    /// Whether the first value may be a document, and so as large as one.
+    documents: bool,
+    layout: Layout,
+    state: State,
+    offset: u64,
+    line: u64,
+    /// Offset of the first byte of the current line.
+    margin: u64,
+    head: Vec<u8>,
+    sample: Vec<u8>,
+    held: Held,
+    scan: Scan,
+    list: Option<List>,
+    /// The part that the outermost value is, once one of its lists was cut.
+    cut: Option<Part>,
+    /// Whether the current element is neither object nor array.
+    scalar: bool,
+    /// Whether a newline passed since the last visible byte of the value.
+    fresh_line: bool,
+    /// Whether the last visible byte that was refused closed something at the start of a line.
+    closed: bool,
+    /// Whether any value or reject was seen.
+    seen: bool,
+}
+
+impl Framer {
+    /// A framer that cuts the arrays named `lists`; `documents` says whether values larger than a
+    /// record can be of use.
+    pub(crate) fn new(limits: Limits, lists: &'static [&'static str], documents: bool) -> Self {
+        Self {
+            limits,
+            lists,
+            documents,
+            layout: Layout::Undecided,
+            state: State::Head,
+            offset: 0,
+            line: 1,
+            margin: 0,
+            head: Vec::new(),
+            sample: Vec::new(),
+            held: Held::default(),
+            scan: Scan::default(),
+            list: None,
+            cut: None,
+            scalar: false,
+            fresh_line: false,
+            closed: false,
+            seen: false,
+        }
+    }
+
+    /// Bytes taken so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset + self.head.len() as u64
+    }
+
+    /// Takes the next bytes.
+    pub(crate) fn push(&mut self, chunk: &[u8], frames: &mut impl Frames) {
+        if self.state != State::Head {
+            return self.run(chunk, frames);
+        }
+        let room = HEAD_BYTES.saturating_sub(self.head.len()).min(chunk.len());
+        let (first, rest) = chunk.split_at(room);
+        self.head.extend_from_slice(first);
+        if self.head.len() >= HEAD_BYTES {
+            self.start(frames);
+            self.run(rest, frames);
+        }
+    }
+
+    /// The input is complete, or broke off for `reason`.
+    pub(crate) fn finish(&mut self, reason: Option<&str>, frames: &mut impl Frames) {
+        if self.state == State::Head {
+            self.start(frames);
+        }
+        let cause = reason.unwrap_or("the input ends inside a record");
+        let sentence = format!("{}; get the whole input and read it again.", capital(cause));
+        match self.state {
+            State::Value => self.break_off(sentence, frames),
+            State::Gap => {
+                self.held.start(self.here(0));
+                self.break_off(sentence, frames);
+            }
+            State::Skip(_) => {
+                self.end_skip(frames);
+                if reason.is_some() {
+                    self.empty_reject(RejectCode::Truncated, sentence, frames);
+                }
+            }
+            State::Head | State::Between if reason.is_some() => {
+                self.empty_reject(RejectCode::Truncated, sentence, frames);
+            }
+            State::Head | State::Between if !self.seen => {
+                let sentence = "The input is empty; check the path and the export that wrote it.";
+                self.empty_reject(RejectCode::Empty, sentence.to_owned(), frames);
+            }
+            State::Head | State::Between => {}
+        }
+        self.state = State::Between;
+        self.list = None;
+        self.seen = true;
+    }
+
+    /// Decides, from the first bytes, whether this is text that can hold JSON.
+    fn start(&mut self, frames: &mut impl Frames) {
+        let head = std::mem::take(&mut self.head);
+        let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head);
+        self.offset = (head.len() - text.len()) as u64;
+        self.margin = self.offset;
+        self.state = State::Between;
+        if let Some((code, reason)) = foreign::by_magic(text) {
+            self.held.start(self.here(0));
+            self.held.refuse(code, reason);
+            self.seen = true;
+            self.state = State::Skip(Until::End);
+        }
+        self.run(text, frames);
+    }
+
+    fn run(&mut self, mut rest: &[u8], frames: &mut impl Frames) {
+        while !rest.is_empty() {
+            let used = match self.state {
+                State::Head | State::Between => self.between(rest),
+                State::Value => self.value(rest, frames),
+                State::Gap => self.gap(rest, frames),
+                State::Skip(until) => self.skip(until, rest, frames),
+            };
+            self.offset += used as u64;
+            rest = &rest[used..];
+        }
+    }
+
+    /// The position `ahead` bytes from here.
+    fn here(&self, ahead: usize) -> SourcePosition {
+        SourcePosition { offset: self.offset + ahead as u64, line: self.line }
+    }
+
+    /// A newline stands `ahead` bytes from here.
+    fn newline(&mut self, ahead: usize) {
+        self.line += 1;
+        self.margin = self.offset + ahead as u64 + 1;
+    }
+
+    /// Skips white space up to the next value, or up to what is none.
+    fn between(&mut self, rest: &[u8]) -> usize {
+        for (at, &byte) in rest.iter().enumerate() {
+            match byte {
+                b'\n' => self.newline(at),
+                b' ' | b'\t' | b'\r' => {}
+                b'{' | b'[' => {
+                    self.held.start(self.here(at));
+                    self.scan.reset();
+                    self.cut = None;
+                    self.scalar = false;
+                    self.fresh_line = false;
+                    self.seen = true;
+                    self.state = State::Value;
+                    return at;
+                }
+                _ => {
+                    self.held.start(self.here(at));
+                    self.held.refuse(RejectCode::Malformed, String::new());
+                    self.sample.clear();
+                    self.fresh_line = false;
+                    // Text before the first value is one thing, however many lines it has.
+                    let until = if self.seen { Until::Line } else { Until::Bracket };
+                    self.seen = true;
+                    self.state = State::Skip(until);
+                    return at;
+                }
+            }
+        }
+        rest.len()
+    }
+
+    /// Between two elements of a list.
+    fn gap(&mut self, rest: &[u8], frames: &mut impl Frames) -> usize {
+        for (at, &byte) in rest.iter().enumerate() {
+            let Some(list) = &mut self.list else {
+                self.state = State::Between;
+                return at;
+            };
+            match byte {
+                b'\n' if self.layout == Layout::Lines => {
+                    self.held.start(self.here(at));
+                    self.broken_line("The line ends inside a list", frames);
+                    return at;
+                }
+                b'\n' => {
+                    self.layout = Layout::Documents;
+                    self.newline(at);
+                }
+                b' ' | b'\t' | b'\r' => {}
+                b',' if list.last == b'e' => list.last = b',',
+                b']' if list.last != b',' => {
+                    self.end_list(frames);
+                    return at + 1;
+                }
+                b',' | b'}' | b']' | b':' => return self.wrong(at),
+                _ if list.last == b'e' => return self.wrong(at),
+                _ => {
+                    list.last = b'e';
+                    self.held.start(self.here(at));
+                    self.scalar = !matches!(byte, b'{' | b'[');
+                    self.fresh_line = false;
+                    self.state = State::Value;
+                    return at;
+                }
+            }
+        }
+        rest.len()
+    }
+
+    /// The list is complete: what is left is the rest of its envelope.
+    fn end_list(&mut self, frames: &mut impl Frames) {
+        let Some(list) = self.list.take() else { return };
+        self.scan.close(scan::Kind::Array, b']');
+        self.scalar = false;
+        self.held.resume(list.at, list.envelope);
+        self.held.keep(b"]", self.limit());
+        self.state = State::Value;
+        if self.scan.depth() == 0 {
+            self.complete(frames);
+        }
+    }
+
+    /// Refuses bytes up to where reading can go on.
+    fn skip(&mut self, until: Until, rest: &[u8], frames: &mut impl Frames) -> usize {
+        for (at, &byte) in rest.iter().enumerate() {
+            let bracket = matches!(byte, b'{' | b'[');
+            let first = self.offset + at as u64 == self.margin;
+            let stop = match until {
+                Until::Bracket => bracket && self.fresh_line && !foreign::goes_on(&self.sample),
+                Until::Margin => bracket && first && self.closed,
+                Until::Line | Until::End => false,
+            };
+            if stop {
+                self.held.keep(&rest[..at], usize::MAX);
+                self.end_skip(frames);
+                return at;
+            }
+            if self.sample.len() < SAMPLE_BYTES {
+                self.sample.push(byte);
+            }
+            if byte == b'\n' {
+                self.newline(at);
+                if until == Until::Line {
+                    self.held.keep(&rest[..=at], usize::MAX);
+                    self.end_skip(frames);
+                    return at + 1;
+                }
+            }
+            self.fresh_line = byte == b'\n' || (self.fresh_line && byte.is_ascii_whitespace());
+            if !byte.is_ascii_whitespace() {
+                self.closed = first && matches!(byte, b'}' | b']');
+            }
+        }
+        self.held.keep(rest, usize::MAX);
+        rest.len()
+    }
+
+    fn end_skip(&mut self, frames: &mut impl Frames) {
+        let mut reject = self.held.reject();
+        if reject.reason.is_empty() {
+            (reject.code, reject.reason) = foreign::by_sample(&self.sample);
+        }
+        self.sample.clear();
+        self.state = State::Between;
+        frames.reject(reject);
+    }
+
+    fn empty_reject(&mut self, code: RejectCode, reason: String, frames: &mut impl Frames) {
+        self.held.start(self.here(0));
+        self.held.refuse(code, reason);
+        let reject = self.held.reject();
+        frames.reject(reject);
+    }
+
+    /// How large what is held may grow.
+    fn limit(&self) -> usize {
+        let may_be_document = self.documents && self.layout != Layout::Lines;
+        if self.list.is_none() && may_be_document {
+            self.limits.document_bytes
+        } else {
+            self.limits.record_bytes
+        }
+    }
+}
+
+/// The first letter as a capital: a cause becomes a sentence.
+fn capital(text: &str) -> String {
+    let mut letters = text.trim_end_matches('.').chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}

@@ -1,0 +1,125 @@
+//! The reader: bytes in, records out.
+
+use deployforge_model::{Record, Reject, SourcePosition};
+
+use crate::aws_config;
+use crate::detect;
+use crate::framing::{Framer, Frames, Part};
+use crate::options::{Format, ReadOptions};
+use crate::refusal::Refusal;
+use crate::sink::{Sink, Tally};
+
+/// Turns the bytes of one input into records, as they come.
+///
+/// Memory is bounded by [`Limits`](crate::Limits); where the chunks are cut changes nothing.
+#[derive(Debug)]
+pub struct Reader {
+    options: ReadOptions,
+    framer: Framer,
+    tally: Tally,
+    finished: bool,
+}
+
+/// What one input came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadSummary {
+    /// The format of the first record that was recognised.
+    pub format: Option<Format>,
+    /// Resources read.
+    pub observations: u64,
+    /// Records refused.
+    pub rejects: u64,
+    /// Whether the input lists everything there is, and all of it was read, so that what it lacks
+    /// does not exist: a Terraform state, or an AWS Config snapshot (an item list with a
+    /// `configSnapshotId`; history files look alike and list one type's past).
+    pub complete_listing: bool,
+    /// Bytes read.
+    pub bytes: u64,
+    /// What was skipped or assumed on purpose, as short sentences with counts.
+    pub notes: Vec<String>,
+}
+
+impl Reader {
+    /// A reader for one input.
+    pub fn new(options: ReadOptions) -> Self {
+        let lists = match options.format {
+            None | Some(Format::AwsConfig) => aws_config::ITEM_LISTS,
+            Some(_) => &[],
+        };
+        let documents = matches!(options.format, None | Some(Format::TerraformState));
+        let framer = Framer::new(options.limits, lists, documents);
+        Self { options, framer, tally: Tally::default(), finished: false }
+    }
+
+    /// Takes the next bytes; records that became complete are appended to `out`.
+    pub fn push(&mut self, chunk: &[u8], out: &mut Vec<Record>) {
+        if !self.finished {
+            let mut dispatch = Dispatch { options: &self.options, tally: &mut self.tally, out };
+            self.framer.push(chunk, &mut dispatch);
+        }
+    }
+
+    /// The input is complete.
+    pub fn finish(&mut self, out: &mut Vec<Record>) -> ReadSummary {
+        if !self.finished {
+            self.end(None, out);
+        }
+        let tally = &self.tally;
+        ReadSummary {
+            format: tally.format,
+            observations: tally.observations,
+            rejects: tally.rejects,
+            complete_listing: tally.whole_listings > 0 && tally.loose == 0 && tally.rejects == 0,
+            bytes: self.framer.offset(),
+            notes: tally.sentences(),
+        }
+    }
+
+    /// The source failed midway (a damaged archive, a lost connection): what is incomplete becomes
+    /// one `truncated` reject with `reason`, and nothing more is taken. Call `finish` afterwards.
+    pub fn truncate(&mut self, reason: &str, out: &mut Vec<Record>) {
+        if !self.finished {
+            self.end(Some(reason), out);
+        }
+    }
+
+    fn end(&mut self, reason: Option<&str>, out: &mut Vec<Record>) {
+        self.finished = true;
+        let mut dispatch = Dispatch { options: &self.options, tally: &mut self.tally, out };
+        self.framer.finish(reason, &mut dispatch);
+    }
+}
+
+/// Hands frames to the format modules.
+struct Dispatch<'a> {
+    options: &'a ReadOptions,
+    tally: &'a mut Tally,
+    out: &'a mut Vec<Record>,
+}
+
+impl Dispatch<'_> {
+    fn sink(&mut self, position: SourcePosition) -> Sink<'_> {
+        Sink { out: self.out, tally: self.tally, options: self.options, position, nesting: 0 }
+    }
+}
+
+impl Frames for Dispatch<'_> {
+    fn frame(&mut self, part: Part, at: SourcePosition, bytes: &[u8]) {
+        let mut sink = self.sink(at);
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return sink.refuse(&Refusal::NotUtf8, bytes);
+        };
+        let result = match part {
+            Part::Value | Part::Element => detect::read(text, &mut sink),
+            Part::Item => aws_config::read_item(text, &mut sink),
+            Part::Envelope => aws_config::read_envelope(text, &mut sink),
+        };
+        if let Err(refusal) = result {
+            sink.refuse(&refusal, bytes);
+        }
+    }
+
+    fn reject(&mut self, reject: Reject) {
+        self.sink(reject.position).reject(reject);
+    }
+}

@@ -1,0 +1,129 @@
+//! Where the format modules put what they find: records, and the tally of a whole input.
+
+use std::collections::BTreeMap;
+
+use deployforge_model::{Observation, Record, Reject, SourcePosition, Sweep};
+
+use crate::options::{Format, ReadOptions};
+use crate::refusal::Refusal;
+
+/// What was skipped or assumed on purpose; counted per input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Note {
+    /// The state file's own version.
+    Serial(u64),
+    /// The state was of an old version and was upgraded.
+    Upgraded(u64),
+    /// Data sources are read-only views, not resources.
+    DataSources,
+    /// The file only says where the state is kept.
+    BackendOnly,
+    /// A state without resources.
+    NoResources,
+    /// Keys without an account.
+    AccountUnknown,
+    /// Keys without a region.
+    RegionUnknown,
+    /// Notifications that carry no item.
+    NoItem,
+    /// Lists or results with nothing in them.
+    EmptyList,
+}
+
+impl Note {
+    fn sentence(self, count: u64) -> String {
+        let s = if count == 1 { "" } else { "s" };
+        let was = if count == 1 { "was" } else { "were" };
+        match self {
+            Self::Serial(serial) => format!("state serial {serial}"),
+            Self::Upgraded(version) => format!("state version {version} read as version 4"),
+            Self::DataSources => format!("{count} data source{s} skipped"),
+            Self::BackendOnly => format!(
+                "{count} file{s} only say where the state is kept: pull the state from its backend"
+            ),
+            Self::NoResources => format!("{count} state{s} without managed resources"),
+            Self::AccountUnknown => {
+                format!("account of {count} resource{s} unknown: taken as empty")
+            }
+            Self::RegionUnknown => format!("region of {count} resource{s} unknown: taken as empty"),
+            Self::NoItem => format!("{count} notification{s} without an item {was} skipped"),
+            Self::EmptyList => format!("{count} list{s} without items"),
+        }
+    }
+}
+
+/// What one input came to.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// The first format that was recognised.
+    pub(crate) format: Option<Format>,
+    /// Resources read.
+    pub(crate) observations: u64,
+    /// Records refused.
+    pub(crate) rejects: u64,
+    /// Documents that claim to list everything.
+    pub(crate) whole_listings: u64,
+    /// Records that stand outside any whole listing.
+    pub(crate) loose: u64,
+    notes: BTreeMap<Note, u64>,
+}
+
+impl Tally {
+    /// The notes as sentences.
+    pub(crate) fn sentences(&self) -> Vec<String> {
+        self.notes.iter().map(|(note, count)| note.sentence(*count)).collect()
+    }
+}
+
+/// The receiving end of one framed record.
+#[derive(Debug)]
+pub(crate) struct Sink<'a> {
+    pub(crate) out: &'a mut Vec<Record>,
+    pub(crate) tally: &'a mut Tally,
+    pub(crate) options: &'a ReadOptions,
+    pub(crate) position: SourcePosition,
+    /// How many texts within texts were opened on the way here.
+    pub(crate) nesting: usize,
+}
+
+impl Sink<'_> {
+    /// Delivers one resource.
+    pub(crate) fn observe(&mut self, observation: Observation) {
+        self.tally.observations += 1;
+        self.out.push(Record::Observation(Box::new(observation)));
+    }
+
+    /// Delivers a frame of a sweep.
+    pub(crate) fn sweep(&mut self, sweep: Sweep) {
+        self.out.push(Record::Sweep(sweep));
+    }
+
+    /// Refuses `bytes`.
+    pub(crate) fn refuse(&mut self, refusal: &Refusal, bytes: &[u8]) {
+        self.reject(Reject {
+            position: self.position,
+            code: refusal.code(),
+            reason: refusal.to_string(),
+            hash: blake3::hash(bytes).to_hex().to_string(),
+            size: bytes.len() as u64,
+        });
+    }
+
+    /// Delivers a reject that is made already.
+    pub(crate) fn reject(&mut self, reject: Reject) {
+        self.tally.rejects += 1;
+        self.out.push(Record::Reject(reject));
+    }
+
+    /// Counts a note.
+    pub(crate) fn note(&mut self, note: Note, count: u64) {
+        if count > 0 {
+            *self.tally.notes.entry(note).or_default() += count;
+        }
+    }
+
+    /// Remembers which format the input is of.
+    pub(crate) fn saw(&mut self, format: Format) {
+        self.tally.format.get_or_insert(format);
+    }
+}

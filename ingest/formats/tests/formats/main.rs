@@ -1,0 +1,13 @@
+//! Tests of the reader through its public interface: traps one by one, then vectors whose results
+//! others computed.
+
+mod support;
+
+mod aws_config;
+mod cloudevents;
+mod corpus;
+mod framing;
+mod native;
+mod set15;
+mod set9;
+mod terraform;

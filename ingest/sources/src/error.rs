@@ -1,0 +1,116 @@
+//! What can go wrong before a byte means anything.
+
+use std::io;
+use std::path::Path;
+
+/// Why bytes could not be had. Each text is for people: what is wrong, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// No such file or folder.
+    #[error("There is no file or folder `{path}`; check the path.")]
+    NotFound {
+        /// As it was given.
+        path: String,
+    },
+    /// A pattern that no file matches.
+    #[error(
+        "No file matches `{pattern}` (looked in `{folder}`; hidden and temporary files don't count); check the pattern, and quote it so that the shell leaves it alone."
+    )]
+    NoMatch {
+        /// As it was given.
+        pattern: String,
+        /// Where the search began.
+        folder: String,
+    },
+    /// A folder without a file to read.
+    #[error("The folder `{path}` holds no file to read; hidden and temporary files don't count.")]
+    EmptyFolder {
+        /// As it was given.
+        path: String,
+    },
+    /// The pattern itself is wrong.
+    #[error("`{pattern}` is not a pattern: {problem}.")]
+    BadPattern {
+        /// As it was given.
+        pattern: String,
+        /// What the parser says.
+        problem: String,
+    },
+    /// Nothing was given.
+    #[error("The path is empty; give a file, a folder, a pattern, or `-` for standard input.")]
+    EmptyPath,
+    /// The user may not read it.
+    #[error("`{path}` may not be read; give this user permission to read it.")]
+    PermissionDenied {
+        /// The place.
+        path: String,
+    },
+    /// A folder where a file is needed.
+    #[error("`{path}` is a folder, and a file is needed here.")]
+    IsDirectory {
+        /// The place.
+        path: String,
+    },
+    /// A kind of place that is not read.
+    #[error("`{spec}` can't be read: {scheme} comes later; copy the files here, or mount them.")]
+    Unsupported {
+        /// As it was given.
+        spec: String,
+        /// What it is, such as `S3 (s3://)`.
+        scheme: String,
+    },
+    /// More files than is sensible.
+    #[error("`{spec}` means more than {limit} files; give a part of them at a time.")]
+    TooManyFiles {
+        /// As it was given.
+        spec: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// Compressed data that breaks off or is wrong. What was read before it is good.
+    #[error(
+        "`{name}` is damaged after {position} unpacked bytes: {problem}; copy or download it again."
+    )]
+    Damaged {
+        /// The place.
+        name: String,
+        /// How many bytes were unpacked before.
+        position: u64,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Compressed data that grows beyond the limits.
+    #[error(
+        "`{name}` unpacks to more than is sensible ({expanded} bytes from {packed}); if it is genuine, unpack it first."
+    )]
+    TooMuchExpansion {
+        /// The place.
+        name: String,
+        /// Bytes unpacked.
+        expanded: u64,
+        /// Bytes they were unpacked from.
+        packed: u64,
+    },
+    /// Anything else the operating system says.
+    #[error("`{name}` can't be read: {source}.")]
+    Io {
+        /// The place.
+        name: String,
+        /// What the operating system says.
+        source: io::Error,
+    },
+}
+
+impl SourceError {
+    /// The error of an operation on a path, by its meaning.
+    pub(crate) fn from_io(path: &Path, error: io::Error) -> Self {
+        let path = path.display().to_string();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound { path },
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied { path },
+            io::ErrorKind::IsADirectory => Self::IsDirectory { path },
+            _ => Self::Io { name: path, source: error },
+        }
+    }
+}
