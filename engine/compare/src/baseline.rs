@@ -44,6 +44,7 @@ struct Row {
     address: Option<String>,
     aliases: String,
     presence: Presence,
+    collection: Option<String>,
     tainted: bool,
     duplicate: bool,
     leaves: u32,
@@ -77,6 +78,7 @@ impl Row {
             address: observation.address.clone(),
             aliases: observation.aliases.join("\n"),
             presence: observation.presence,
+            collection: observation.collection.clone(),
             tainted: observation.tainted,
             duplicate: false,
             leaves,
@@ -175,11 +177,13 @@ impl<'c> BaselineBuilder<'c> {
             Arc::new(builder.finish())
         };
         let mut address = StringBuilder::new();
+        let mut collection = StringBuilder::new();
         let mut leaves = UInt32Builder::with_capacity(rows.len());
         let bytes = rows.iter().map(|row| row.state.len()).sum();
         let mut state = LargeBinaryBuilder::with_capacity(rows.len(), bytes);
         for row in &rows {
             address.append_option(row.address.as_deref());
+            collection.append_option(row.collection.as_deref());
             leaves.append_value(row.leaves);
             state.append_value(row.state.as_bytes());
         }
@@ -193,6 +197,7 @@ impl<'c> BaselineBuilder<'c> {
             Arc::new(address.finish()),
             text(&|row| &row.aliases),
             text(&|row| if row.presence == Presence::Deposed { "deposed" } else { "present" }),
+            Arc::new(collection.finish()),
             flag(&|row| row.tainted),
             flag(&|row| row.duplicate),
             Arc::new(leaves.finish()),
@@ -208,7 +213,7 @@ impl<'c> BaselineBuilder<'c> {
 /// Typed access to the columns of a baseline's rows.
 #[derive(Clone, Debug)]
 pub struct BaselineRows {
-    text: [StringArray; 9],
+    text: [StringArray; 10],
     tainted: BooleanArray,
     duplicate: BooleanArray,
     state: LargeBinaryArray,
@@ -227,6 +232,7 @@ pub struct BaselineRow<'a> {
     pub address: Option<&'a str>,
     pub aliases: &'a str,
     pub deposed: bool,
+    pub collection: &'a str,
     pub tainted: bool,
     pub duplicate: bool,
     pub state: &'a [u8],
@@ -243,12 +249,12 @@ impl BaselineRows {
         if rows.schema().fields() != schema::baseline().fields() {
             return Err(NotABaseline);
         }
-        let mut text = Vec::with_capacity(9);
-        for i in 0..9 {
+        let mut text = Vec::with_capacity(10);
+        for i in 0..10 {
             text.push(column(rows, i)?);
         }
         let text = text.try_into().map_err(|_| NotABaseline)?;
-        Ok(Self { text, tainted: column(rows, 9)?, duplicate: column(rows, 10)?, state: column(rows, 12)? })
+        Ok(Self { text, tainted: column(rows, 10)?, duplicate: column(rows, 11)?, state: column(rows, 13)? })
     }
 
     /// How many rows.
@@ -274,6 +280,7 @@ impl BaselineRows {
             address: (!self.text[6].is_null(row)).then(|| text(6)),
             aliases: text(7),
             deposed: text(8) == "deposed",
+            collection: if self.text[9].is_null(row) { "" } else { text(9) },
             tainted: self.tainted.value(row),
             duplicate: self.duplicate.value(row),
             state: self.state.value(row),

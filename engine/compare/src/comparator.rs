@@ -254,12 +254,8 @@ impl Comparator {
             sweep.scopes = scopes;
         }
         let decide = |context: &Context, entry: &Entry| {
-            let (provider, account, region, resource_type, dialect, declared) =
-                describe(context, entry)?;
-            let covered = sweep
-                .scopes
-                .iter()
-                .any(|scope| scope.covers(&provider, &account, &region, &resource_type));
+            let Described { key, dialect, collection, declared } = describe(context, entry)?;
+            let covered = sweep.scopes.iter().any(|scope| scope.covers(&key, collection));
             if !covered || !sweep.dialects.contains(&dialect) {
                 return None;
             }
@@ -276,7 +272,7 @@ impl Comparator {
     /// listed is missing, unless the snapshot was damaged or speaks another dialect.
     pub fn audit_end(&mut self, origin: &BatchOrigin, damaged: bool, seen: &HashSet<Dialect>) -> Output {
         let decide = |context: &Context, entry: &Entry| {
-            let (.., dialect, declared) = describe(context, entry)?;
+            let Described { dialect, declared, .. } = describe(context, entry)?;
             if !declared {
                 return None;
             }
@@ -345,27 +341,24 @@ impl Comparator {
     }
 }
 
-/// Provider, account, region, type, dialect, and whether a baseline declares it. Deposed objects
-/// are nobody's loss: `None`.
-fn describe(
-    context: &Context,
-    entry: &Entry,
-) -> Option<(String, String, String, String, Dialect, bool)> {
-    let (key, dialect, declared) = match entry.baseline {
-        Some((baseline, row)) => {
-            let row = context.baselines[usize::from(baseline)].rows.row(row as usize);
-            if row.deposed {
-                return None;
-            }
-            (row_key(&row), row.dialect, true)
-        }
-        None => {
-            entry.verdict?;
-            let (key, dialect) = entry.detail.as_ref()?.identity.as_ref()?;
-            ((**key).clone(), *dialect, false)
-        }
-    };
-    Some((key.provider, key.account, key.region, key.resource_type, dialect, declared))
+/// What a sweep needs to know of an entry.
+struct Described<'a> {
+    key: ResourceKey,
+    dialect: Dialect,
+    collection: &'a str,
+    declared: bool,
+}
+
+/// Describes an entry. Deposed objects are nobody's loss: `None`.
+fn describe<'a>(context: &'a Context, entry: &Entry) -> Option<Described<'a>> {
+    if let Some((baseline, row)) = entry.baseline {
+        let row = context.baselines[usize::from(baseline)].rows.row(row as usize);
+        let (key, dialect, collection) = (row_key(&row), row.dialect, row.collection);
+        return (!row.deposed).then_some(Described { key, dialect, collection, declared: true });
+    }
+    entry.verdict?;
+    let (key, dialect) = entry.detail.as_ref()?.identity.as_ref()?;
+    Some(Described { key: (**key).clone(), dialect: *dialect, collection: "", declared: false })
 }
 
 /// Whether an alias names one object in the whole world: an ARN, a full resource id or a URL. Plain

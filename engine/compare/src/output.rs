@@ -68,7 +68,6 @@ pub struct VerdictRow {
     pub score: f64,
     pub severity: Option<Severity>,
     pub findings: u32,
-    pub suppressed: u32,
     pub leaves: u32,
     pub version: Option<u64>,
     pub state_hash: Option<Box<str>>,
@@ -281,7 +280,6 @@ impl Output {
         c.push(Float64Array::from_iter_values(rows.iter().map(|r| r.score)));
         c.optional(rows.iter().map(|r| r.severity.map(Severity::name)));
         c.ints(rows.iter().map(|r| u64::from(r.findings)));
-        c.ints(rows.iter().map(|r| u64::from(r.suppressed)));
         c.ints(rows.iter().map(|r| u64::from(r.leaves)));
         c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
         c.optional(rows.iter().map(|r| r.state_hash.as_deref()));

@@ -58,6 +58,8 @@ pub struct BatchOrigin {
     pub source: Arc<str>,
     /// When it was taken in.
     pub ingested_at: Timestamp,
+    /// The states are canonical JSON that we wrote, with hashes of secrets in it.
+    pub stored: bool,
 }
 
 /// A row of a batch on its way to its shard.
@@ -138,7 +140,6 @@ struct PutOut {
     reason: Option<UnknownReason>,
     score_bits: u64,
     findings: u32,
-    suppressed: u32,
 }
 
 impl Entry {
@@ -283,15 +284,11 @@ impl Shard {
         entry.leaves = restored.leaves;
         entry.version = restored.version;
         entry.observed_at = Some(restored.observed_at);
-        let count = |counts: bool| {
-            restored.findings.iter().filter(|f| f.counts() == counts).count() as u32
-        };
         entry.put_out = Some(PutOut {
             verdict: restored.verdict,
             reason: restored.reason,
             score_bits: restored.score.to_bits(),
-            findings: count(true),
-            suppressed: count(false),
+            findings: restored.findings.iter().filter(|f| f.counts()).count() as u32,
         });
         let declared = entry.baseline.is_some();
         if declared && restored.findings.is_empty() && restored.state_hash.is_none() {
@@ -398,6 +395,10 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn state(&mut self) -> Result<State, CanonError> {
+        if self.origin.stored {
+            let ObservationRow { dialect, resource_type, state, .. } = self.observation;
+            return self.context.canon.stored_state(self.parser, dialect, resource_type, state);
+        }
         self.context.canon.state(
             self.parser,
             self.observation.dialect,
@@ -692,15 +693,12 @@ fn settle(
     entry.reason = judgement.reason;
     entry.score = judgement.score;
     entry.leaves = judgement.leaves;
-    let count =
-        |counts: bool| judgement.findings.iter().filter(|f| f.counts() == counts).count() as u32;
-    let (findings, suppressed) = (count(true), count(false));
+    let findings = judgement.findings.iter().filter(|f| f.counts()).count() as u32;
     let now = PutOut {
         verdict: entry.verdict,
         reason: entry.reason,
         score_bits: entry.score.to_bits(),
         findings,
-        suppressed,
     };
     if !judgement.findings.is_empty() || entry.detail.is_some() {
         entry.detail().findings = judgement.findings;
@@ -715,7 +713,6 @@ fn settle(
             score: entry.score,
             severity,
             findings,
-            suppressed,
             leaves: entry.leaves,
             version,
             state_hash,

@@ -45,9 +45,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Logs go to stderr; `RUST_LOG` chooses, by default warnings of ours and errors of the rest.
+/// Logs go to stderr; `RUST_LOG` chooses, by default our warnings alone: what a library calls an error
+/// may be a question we asked it, such as whether a table exists.
 fn start_log(quiet: bool) {
-    let default = if quiet { "error" } else { "error,deployforge=warn" };
+    let default = if quiet { "off" } else { "off,deployforge=warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()

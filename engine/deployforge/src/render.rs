@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Reset, Style};
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{ContentArrangement, Table};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -45,7 +45,7 @@ pub(crate) fn shorten(text: &str, width: usize) -> String {
 /// A table that fits the terminal, or is as wide as it needs to be elsewhere.
 pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_HORIZONTAL_ONLY);
+    table.load_style(UTF8_BORDERS_ONLY);
     if std::io::stdout().is_terminal() {
         table.set_content_arrangement(ContentArrangement::Dynamic);
     } else {
@@ -53,6 +53,11 @@ pub(crate) fn table(header: &[&str]) -> Table {
     }
     table.set_header(header.iter().map(|name| safe(name)).collect::<Vec<_>>());
     table
+}
+
+/// A share as per cent, never rounded up to a hundred that it is not.
+pub(crate) fn percent(share: f64) -> String {
+    format!("{:.2} %", (share * 10_000.0).floor() / 100.0)
 }
 
 /// A progress bar over bytes on stderr; hidden where stderr is no terminal.
@@ -78,6 +83,12 @@ pub(crate) fn progress(what: &str, total: Option<u64>, quiet: bool) -> ProgressB
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hundred_per_cent_is_all() {
+        assert_eq!(percent(0.99999), "99.99 %");
+        assert_eq!(percent(1.0), "100.00 %");
+    }
 
     #[test]
     fn hostile_text_is_shown_not_obeyed() {

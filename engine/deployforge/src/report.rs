@@ -122,8 +122,7 @@ impl Summary {
         let scored = self.checked + self.missing;
         self.score = if scored > 0 { round(self.score / scored as f64) } else { 0.0 };
         let all = scored + self.unmanaged + self.unknown;
-        self.coverage =
-            if all > 0 { round((all - self.unknown) as f64 / all as f64) } else { 0.0 };
+        self.coverage = if all > 0 { (all - self.unknown) as f64 / all as f64 } else { 0.0 };
     }
 
     /// The summary of what a comparator knows now.
@@ -272,7 +271,7 @@ impl Summary {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
         let mut line = format!(
-            "{} checked: {} in sync, {} drifted; {} missing, {} unmanaged, {} unknown; {} findings, {} suppressed; coverage {:.1} %, score {:.3}",
+            "{} checked: {} in sync, {} drifted; {} missing, {} unmanaged, {} unknown; {} findings, {} suppressed; coverage {}, score {:.3}",
             self.checked,
             self.in_sync,
             self.drifted,
@@ -281,7 +280,7 @@ impl Summary {
             self.unknown,
             self.findings,
             self.suppressed,
-            self.coverage * 100.0,
+            render::percent(self.coverage),
             self.score,
         );
         if self.checked == 0 {

@@ -30,9 +30,9 @@ pub struct ObservationBatch {
 }
 
 /// The text columns, in schema order, after `key128`.
-const TEXT: [&str; 11] = [
+const TEXT: [&str; 12] = [
     "provider", "account", "region", "type", "id", "dialect", "address", "aliases", "presence",
-    "sweep", "sensitive",
+    "sweep", "sensitive", "collection",
 ];
 
 /// Separates the entries of `aliases` and `sensitive`: neither can hold a newline.
@@ -54,6 +54,7 @@ pub struct ObservationRow<'a> {
     pub presence: Presence,
     pub sweep: Option<&'a str>,
     sensitive: &'a str,
+    pub collection: Option<&'a str>,
     pub observed_at: Timestamp,
     pub version: Option<u64>,
     pub tainted: bool,
@@ -133,6 +134,7 @@ impl ObservationBatch {
             },
             sweep: optional(9),
             sensitive: text(10),
+            collection: optional(11),
             observed_at: Timestamp(self.observed_at.value(row)),
             version: (!self.version.is_null(row)).then(|| self.version.value(row)),
             tainted: self.tainted.value(row),
@@ -198,6 +200,7 @@ impl ObservationBatchBuilder {
         });
         self.text[9].append_option(observation.sweep.as_deref());
         self.text[10].append_value(join(&observation.sensitive));
+        self.text[11].append_option(observation.collection.as_deref());
         self.observed_at.append_value(observation.observed_at.unwrap_or(now).micros());
         self.version.append_option(observation.version);
         self.tainted.append_value(observation.tainted);
@@ -278,6 +281,7 @@ mod tests {
             version: Some(3),
             presence: Presence::Deleted,
             sweep: Some("s1".to_owned()),
+            collection: None,
             tainted: false,
             state: b"{}".to_vec(),
             sensitive: vec!["/a".to_owned(), "/b".to_owned()],

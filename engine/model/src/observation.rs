@@ -54,6 +54,9 @@ pub struct Observation {
     pub presence: Presence,
     /// The sweep it was listed by, if any.
     pub sweep: Option<String>,
+    /// The collection that claims it: a Terraform state's lineage. A complete listing of one
+    /// collection says nothing about what others claim.
+    pub collection: Option<String>,
     /// Terraform: the next apply replaces it.
     pub tainted: bool,
     /// The state slice: one JSON object, UTF-8, holding everything that can be a finding and nothing
@@ -101,16 +104,20 @@ pub struct Scope {
     /// Type, or any.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub resource_type: Option<String>,
+    /// Collection, or any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collection: Option<String>,
 }
 
 impl Scope {
-    /// Whether the scope covers a key given as its provider, account, region and type.
-    pub fn covers(&self, provider: &str, account: &str, region: &str, resource_type: &str) -> bool {
+    /// Whether the scope covers a resource of this key and collection (empty: none).
+    pub fn covers(&self, key: &ResourceKey, collection: &str) -> bool {
         let allows = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);
-        allows(&self.provider, provider)
-            && allows(&self.account, account)
-            && allows(&self.region, region)
-            && allows(&self.resource_type, resource_type)
+        allows(&self.provider, &key.provider)
+            && allows(&self.account, &key.account)
+            && allows(&self.region, &key.region)
+            && allows(&self.resource_type, &key.resource_type)
+            && allows(&self.collection, collection)
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, RejectRow};
-use deployforge_model::{Clock, Dialect, Reject, RejectCode, SourcePosition, Sweep};
+use deployforge_model::{
+    Clock, Dialect, ObservationBatch, Reject, RejectCode, Scope, SourcePosition, Sweep,
+};
 
 use crate::Feed;
 
@@ -82,11 +84,21 @@ impl Engine {
         std::mem::take(&mut self.output)
     }
 
+    /// Applies states that a baseline holds as if they were observed: version against version.
+    pub fn feed_stored(&mut self, batch: &ObservationBatch) {
+        let origin = BatchOrigin { stored: true, ..self.origin("baseline".into()) };
+        for row in 0..batch.len() {
+            self.totals.dialects.insert(batch.row(row).dialect);
+        }
+        let output = self.comparator.apply(batch, &origin);
+        self.gather(output);
+    }
+
     /// Applies one feed.
     pub fn feed(&mut self, feed: Feed) {
         match feed {
             Feed::FileStart { source, file } => {
-                self.comparator.sweep_start(&source, &file_sweep(&file), Default::default());
+                self.comparator.sweep_start(&source, &file_sweep(&file), Scope::default());
             }
             Feed::Batch { source, batch } => {
                 let origin = self.origin(source);
@@ -162,7 +174,7 @@ impl Engine {
     }
 
     fn origin(&self, source: Arc<str>) -> BatchOrigin {
-        BatchOrigin { source, ingested_at: self.clock.now() }
+        BatchOrigin { source, ingested_at: self.clock.now(), stored: false }
     }
 
     /// Ends a batch audit: the inputs were everything there is.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use deployforge_formats::{Format, KeyDefaults, ReadOptions, ReadSummary, Reader, split_prefix};
 use deployforge_model::{
-    Clock, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope, Sweep,
+    Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope, Sweep,
 };
 use deployforge_sources::{Location, SourceError, expand, open};
 use deployforge_state::FileMark;
@@ -261,12 +261,7 @@ impl FileReader<'_> {
                     if observation.presence == Presence::Present
                         && self.scopes.len() < LIMITS.scopes_per_file
                     {
-                        self.scopes.insert(Scope {
-                            provider: Some(observation.key.provider.clone()),
-                            account: Some(observation.key.account.clone()),
-                            region: Some(observation.key.region.clone()),
-                            resource_type: None,
-                        });
+                        self.scopes.insert(scope_of(&observation));
                     }
                     self.builder.push(&observation, self.clock.now());
                     if self.builder.bytes() >= LIMITS.batch_bytes
@@ -295,5 +290,20 @@ impl FileReader<'_> {
         }
         let batch = self.builder.finish();
         self.send(Feed::Batch { source: Arc::clone(&self.source), batch })
+    }
+}
+
+/// What a file that lists everything lists, judged by one of its resources: all of the collection
+/// that claims it, else all of its account and region.
+fn scope_of(observation: &Observation) -> Scope {
+    if observation.collection.is_some() {
+        return Scope { collection: observation.collection.clone(), ..Scope::default() };
+    }
+    let key = &observation.key;
+    Scope {
+        provider: Some(key.provider.clone()),
+        account: Some(key.account.clone()),
+        region: Some(key.region.clone()),
+        ..Scope::default()
     }
 }

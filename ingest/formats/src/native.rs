@@ -111,6 +111,7 @@ fn read_observation(
         sweep: members.text("sweep")?.map(std::borrow::Cow::into_owned),
         tainted: false,
         state: if deleted { Vec::new() } else { read_state(members)? },
+        collection: None,
         sensitive: Vec::new(),
         position: sink.position,
     })

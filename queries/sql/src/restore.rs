@@ -34,7 +34,8 @@ impl Session {
         let (_, findings) = self
             .query(
                 "SELECT provider, account, region, type, id, path, kind, expected, observed, leaves, \
-                 severity, fold FROM current_findings ORDER BY sequence",
+                 severity, fold FROM finding_transitions WHERE transition <> 'closed' AND sequence IN \
+                 (SELECT max(sequence) FROM finding_transitions GROUP BY finding_id) ORDER BY sequence",
             )
             .await?;
         let (_, rejects) = self.query("SELECT reject_id FROM rejects").await?;
@@ -44,7 +45,7 @@ impl Session {
                 .map_err(|error| SqlError::Query(error.to_string()))?;
             ids.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
         }
-        let sequence = self.highest("findings").await?.max(self.highest("verdict_transitions").await?);
+        let sequence = self.highest("finding_transitions").await?.max(self.highest("verdict_transitions").await?);
         Ok(Known {
             verdicts: plain(verdicts)?,
             findings: plain(findings)?,

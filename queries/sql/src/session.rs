@@ -81,6 +81,7 @@ impl Session {
             let name = match table {
                 // The view of what is true now has the plain name.
                 Table::Verdicts => "verdict_transitions",
+                Table::Findings => "finding_transitions",
                 other => other.name(),
             };
             let delta = history.table(table);

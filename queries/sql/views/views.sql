@@ -1,22 +1,26 @@
 -- The views of schema `deployforge`, one statement each, in order. The comment above a statement is
--- its description in the docs and in `show views`.
+-- its description in the docs and in the session's `\v`. Views have no order: queries name it.
+
+-- Every transition of a finding that no normaliser suppressed.
+CREATE VIEW findings AS
+SELECT sequence, resource_id, finding_id, transition, provider, account, region, type, id, address,
+       environment, path, kind, expected, observed, leaves, severity, baseline, baseline_version,
+       source, observed_at, ingested_at, committed_at
+FROM finding_transitions WHERE fold IS NULL;
 
 -- What is true of each resource now.
 CREATE VIEW verdicts AS
 SELECT provider, account, region, type, id, address, environment, dialect, verdict, reason, score,
-       severity, findings, suppressed, leaves, version, baseline, baseline_version, source,
+       severity, findings, leaves, version, baseline, baseline_version, source,
        observed_at, ingested_at, committed_at, resource_id, sequence, state_hash
 FROM verdict_transitions
 WHERE sequence IN (SELECT max(sequence) FROM verdict_transitions GROUP BY resource_id)
   AND verdict IS NOT NULL;
 
--- Every finding that is open now, informational and suppressed ones included.
+-- Every finding that is open now, informational ones included.
 CREATE VIEW current_findings AS
-SELECT provider, account, region, type, id, address, environment, path, kind, expected, observed,
-       leaves, severity, fold, baseline, baseline_version, source, observed_at, ingested_at,
-       committed_at, resource_id, finding_id, sequence
-FROM findings
-WHERE sequence IN (SELECT max(sequence) FROM findings GROUP BY finding_id)
+SELECT * FROM findings
+WHERE sequence IN (SELECT max(sequence) FROM finding_transitions GROUP BY finding_id)
   AND transition <> 'closed';
 
 -- What is drifted or missing now, and since when.
@@ -38,7 +42,7 @@ JOIN (
 ) s ON s.resource_id = v.resource_id
 WHERE v.verdict IN ('drifted', 'missing');
 
--- Environments, the worst first: how many resources drift, and how far.
+-- Environments: how many resources drift, and how far.
 CREATE VIEW environments AS
 SELECT environment,
        count(*) AS resources,
@@ -48,15 +52,13 @@ SELECT environment,
        sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
        round(avg(CASE WHEN verdict IN ('in_sync', 'drifted', 'missing') THEN score END), 3) AS score
 FROM verdicts
-GROUP BY environment
-ORDER BY score DESC NULLS LAST, drifted DESC, environment;
+GROUP BY environment;
 
--- What changed today (UTC): every transition of a finding that counts, the newest first.
+-- What changed today (UTC): every transition of a finding that counts.
 CREATE VIEW changed_today AS
 SELECT committed_at, transition, environment, type, id, path, kind, expected, observed, severity
 FROM findings
-WHERE fold IS NULL AND kind <> 'reordered' AND committed_at >= date_trunc('day', now())
-ORDER BY sequence DESC;
+WHERE kind <> 'reordered' AND committed_at >= date_trunc('day', now());
 
 -- How much could be judged, per environment and type: a coverage of 1 leaves nothing unknown.
 CREATE VIEW coverage AS
@@ -65,26 +67,25 @@ SELECT environment, type,
        sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
        round(1.0 - CAST(sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS DOUBLE) / count(*), 4) AS coverage
 FROM verdicts
-GROUP BY environment, type
-ORDER BY coverage, resources DESC, environment, type;
+GROUP BY environment, type;
 
 -- Attributes by how often they open, change and close: candidates for a rule or for a talk.
 CREATE VIEW noisiest_attributes AS
 SELECT type, path, count(*) AS transitions, count(DISTINCT resource_id) AS resources
 FROM findings
-WHERE fold IS NULL
-GROUP BY type, path
-ORDER BY transitions DESC, type, path;
+GROUP BY type, path;
 
--- Resources that left and returned to their baseline more than once.
+-- Resources that left their baseline more than once.
 CREATE VIEW flapping AS
-SELECT environment, type, id,
-       sum(CASE WHEN verdict = 'drifted' THEN 1 ELSE 0 END) AS times_drifted,
-       max(observed_at) AS last
-FROM verdict_transitions
+SELECT environment, type, id, count(*) AS times_drifted, max(observed_at) AS last
+FROM (
+  SELECT environment, type, id, resource_id, verdict, observed_at,
+         lag(verdict) OVER (PARTITION BY resource_id ORDER BY sequence) AS before
+  FROM verdict_transitions
+) t
+WHERE verdict IN ('drifted', 'missing') AND (before IS NULL OR before NOT IN ('drifted', 'missing'))
 GROUP BY environment, type, id
-HAVING sum(CASE WHEN verdict = 'drifted' THEN 1 ELSE 0 END) > 1
-ORDER BY times_drifted DESC, type, id;
+HAVING count(*) > 1;
 
 -- What was put right: findings that closed, and how long they were open.
 CREATE VIEW put_right AS
@@ -93,17 +94,16 @@ SELECT c.environment, c.type, c.id, c.path, o.opened_at, c.observed_at AS closed
 FROM findings c
 JOIN (SELECT finding_id, min(observed_at) AS opened_at FROM findings
       WHERE transition = 'opened' GROUP BY finding_id) o ON o.finding_id = c.finding_id
-WHERE c.transition = 'closed' AND c.fold IS NULL AND c.kind <> 'reordered';
+WHERE c.transition = 'closed' AND c.kind <> 'reordered';
 
--- Resource types, the most drifting first.
+-- Resource types: how many of each drift, and how far.
 CREATE VIEW types AS
 SELECT type,
        count(*) AS resources,
        sum(CASE WHEN verdict IN ('drifted', 'missing') THEN 1 ELSE 0 END) AS drifted_or_missing,
        round(avg(CASE WHEN verdict IN ('in_sync', 'drifted', 'missing') THEN score END), 3) AS score
 FROM verdicts
-GROUP BY type
-ORDER BY drifted_or_missing DESC, type;
+GROUP BY type;
 
 -- Resources that exist and no baseline declares.
 CREATE VIEW unmanaged_now AS
@@ -114,17 +114,19 @@ FROM verdicts WHERE verdict = 'unmanaged';
 CREATE VIEW unknown_reasons AS
 SELECT reason, type, count(*) AS resources
 FROM verdicts WHERE verdict = 'unknown'
-GROUP BY reason, type ORDER BY resources DESC, reason, type;
+GROUP BY reason, type;
 
 -- Differences that a normaliser suppressed, by its name.
 CREATE VIEW suppressed AS
 SELECT fold, type, path, count(*) AS resources
-FROM current_findings WHERE fold IS NOT NULL
-GROUP BY fold, type, path ORDER BY resources DESC, fold, type, path;
+FROM finding_transitions
+WHERE sequence IN (SELECT max(sequence) FROM finding_transitions GROUP BY finding_id)
+  AND transition <> 'closed' AND fold IS NOT NULL
+GROUP BY fold, type, path;
 
 -- Checks per minute and what they found.
 CREATE VIEW checks_per_minute AS
 SELECT minute, sum(checked) AS checked, sum(in_sync) AS in_sync, sum(drifted) AS drifted,
        sum(missing) AS missing, sum(unmanaged) AS unmanaged, sum(unknown) AS unknown,
        sum(late) AS late
-FROM checks GROUP BY minute ORDER BY minute DESC;
+FROM checks GROUP BY minute;

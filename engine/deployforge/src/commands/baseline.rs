@@ -1,6 +1,5 @@
 //! `baseline`: import, list, show, diff.
 
-use std::io::Write;
 use std::path::Path;
 
 use arrow::array::AsArray;
@@ -10,7 +9,7 @@ use deployforge_formats::KeyDefaults;
 use deployforge_model::{
     BaselineKind, Mode, Observation, ObservationBatchBuilder, Presence, ResourceKey, SourcePosition,
 };
-use deployforge_pipeline::{Engine, Feed};
+use deployforge_pipeline::Engine;
 use deployforge_state::{DataDir, Manifest, Purpose};
 use serde::Serialize;
 
@@ -178,7 +177,7 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
     let (plain, version) = split_version(name)?;
     let (manifest, batch) = dir.load_baseline(plain, version)?;
     let rows = BaselineRows::new(&batch)?;
-    let leaves = batch.column(11).as_primitive::<arrow::datatypes::UInt32Type>();
+    let leaves = batch.column(12).as_primitive::<arrow::datatypes::UInt32Type>();
     let mut found = Vec::new();
     for i in 0..rows.len() {
         let row = rows.row(i);
@@ -245,7 +244,7 @@ fn compare(dir: &DataDir, expected: &str, observed: &str, format: ReportFormat) 
     for i in 0..rows.len() {
         builder.push(&as_observation(&rows, i, &canon)?, setup::clock().now());
     }
-    engine.feed_stored(Feed::Batch { source: "baseline".into(), batch: builder.finish() });
+    engine.feed_stored(&builder.finish());
     engine.finish_audit();
     let report = Report::of(engine.comparator());
     write_to(None, |out| match format {
@@ -281,6 +280,7 @@ fn as_observation(
         version: None,
         presence: if row.deposed { Presence::Deposed } else { Presence::Present },
         sweep: None,
+        collection: None,
         tainted: row.tainted,
         state: row.state.to_vec(),
         sensitive: Vec::new(),

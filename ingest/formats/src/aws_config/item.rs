@@ -57,6 +57,7 @@ pub(crate) fn read(members: &Members<'_>, sink: &mut Sink<'_>) -> Result<Observa
         sweep: None,
         tainted: false,
         state,
+        collection: None,
         sensitive: Vec::new(),
         position: sink.position,
     })

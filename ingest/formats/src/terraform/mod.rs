@@ -122,13 +122,14 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         if let Some(serial) = members.unsigned("serial")? {
             sink.note(Note::Serial(serial), 1);
         }
+        let lineage = members.text("lineage")?.unwrap_or_default().into_owned();
         let start = sink.position;
         let mut locator = Locator { text, at: start, passed: 0 };
         for raw in members.array("resources")?.unwrap_or_default() {
             sink.position = locator.position(raw.get());
             let result = Members::of(raw, "resources")
                 .and_then(|members| Resource::read(&members))
-                .and_then(|resource| deliver(resource, sink));
+                .and_then(|resource| deliver(resource, &lineage, sink));
             if let Err(refusal) = result {
                 sink.refuse(&refusal, raw.get().as_bytes());
             }
@@ -139,7 +140,7 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         sink.note(Note::Serial(state.serial), 1);
         sink.note(Note::Upgraded(version), 1);
         for resource in state.resources {
-            deliver(resource, sink)?;
+            deliver(resource, &state.lineage, sink)?;
         }
     }
     let none = sink.tally.observations == before && sink.tally.rejects == rejects;
@@ -157,7 +158,7 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
 }
 
 /// Delivers the objects of one resource.
-fn deliver(resource: Resource, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+fn deliver(resource: Resource, lineage: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     match resource.mode.as_str() {
         "managed" => {}
         "data" => {
@@ -206,6 +207,7 @@ fn deliver(resource: Resource, sink: &mut Sink<'_>) -> Result<(), Refusal> {
             version: None,
             presence: if deposed.is_empty() { Presence::Present } else { Presence::Deposed },
             sweep: None,
+            collection: (!lineage.is_empty()).then(|| lineage.to_owned()),
             tainted: status == "tainted",
             state: state.into_boxed_bytes().into_vec(),
             sensitive,
