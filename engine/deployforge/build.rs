@@ -19,7 +19,8 @@ fn main() {
             println!("cargo:rerun-if-changed={}", path.display());
             let name = path.file_name().expect("a file").to_string_lossy().into_owned();
             let path = path.canonicalize().expect("it exists");
-            writeln!(code, "    ({:?}, include_bytes!({:?})),", format!("{folder}/{name}"), path)
+            let path = path.display().to_string();
+            writeln!(code, "    ({:?}, include_bytes!({path:?})),", format!("{folder}/{name}"))
                 .expect("a string");
         }
     }

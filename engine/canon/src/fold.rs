@@ -112,7 +112,11 @@ mod tests {
 
     #[test]
     fn json_in_text_is_compared_as_json() {
-        check(Some(r#""{\"a\":1,\"b\":[1]}""#), Some(r#""{ \"b\":[1.0], \"a\":1}""#), Some(Fold::JsonText));
+        check(
+            Some(r#""{\"a\":1,\"b\":[1]}""#),
+            Some(r#""{ \"b\":[1.0], \"a\":1}""#),
+            Some(Fold::JsonText),
+        );
         check(Some(r#""{\"a\":1}""#), Some(r#"{"a":1}"#), Some(Fold::JsonText));
         check(Some(r#""[1,2]""#), Some(r#""[2,1]""#), None);
         check(Some(r#""1""#), Some("1"), None);

@@ -120,14 +120,12 @@ impl Node {
                 Number::Text(text) => mix(seed, 6, xxh3_64_with_seed(text.as_bytes(), seed)),
             },
             Self::String(text) => mix(seed, 7, xxh3_64_with_seed(text.as_bytes(), seed)),
-            Self::Secret(secret) => {
-                mix(seed, 8, xxh3_64_with_seed(secret.hmac.as_bytes(), seed))
-            }
-            Self::Array(items) => items
-                .iter()
-                .fold(mix(seed, 9, items.len() as u64), |acc, item| {
+            Self::Secret(secret) => mix(seed, 8, xxh3_64_with_seed(secret.hmac.as_bytes(), seed)),
+            Self::Array(items) => {
+                items.iter().fold(mix(seed, 9, items.len() as u64), |acc, item| {
                     mix(seed, acc, item.fingerprint(seed))
-                }),
+                })
+            }
             Self::Set(items) => {
                 let sum = items.iter().fold(0u64, |acc, item| {
                     acc.wrapping_add(mix(seed, 10, item.fingerprint(seed)))

@@ -180,8 +180,8 @@ fn object(mut members: Vec<(Box<str>, Node)>, walk: Walk) -> Result<Node, CanonE
 
 /// The slow way, which sees the text of every number. Depth is bounded by checking before descent.
 fn exact(slice: &[u8], walk: Walk) -> Result<Node, CanonError> {
-    let raw: &RawValue = serde_json::from_slice(slice)
-        .map_err(|error| CanonError::Malformed(error.to_string()))?;
+    let raw: &RawValue =
+        serde_json::from_slice(slice).map_err(|error| CanonError::Malformed(error.to_string()))?;
     from_raw(raw, walk, 0)
 }
 

@@ -157,8 +157,8 @@ impl Redactor {
                 });
                 let mut found = false;
                 for (name, value) in members {
-                    let secret = is_secret_name(name)
-                        || (named && matches!(&**name, "value" | "Value"));
+                    let secret =
+                        is_secret_name(name) || (named && matches!(&**name, "value" | "Value"));
                     if secret && matches!(value, Node::String(text) if !text.is_empty()) {
                         *value = self.secret(value);
                         found = true;
@@ -187,8 +187,7 @@ impl Redactor {
         if !text.starts_with(['{', '[']) {
             return None;
         }
-        let mut inner =
-            Parser::default().value(text.as_bytes(), Limits::default(), false).ok()?;
+        let mut inner = Parser::default().value(text.as_bytes(), Limits::default(), false).ok()?;
         self.redact_named(&mut inner).then(|| inner.to_json().into())
     }
 }

@@ -49,7 +49,9 @@ pub struct ArrayRule {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RuleError {
     /// `as: keyed` without `key`.
-    #[error("the array rule for `{0}` says `keyed`, so it needs `key`: the field that names an element")]
+    #[error(
+        "the array rule for `{0}` says `keyed`, so it needs `key`: the field that names an element"
+    )]
     NoKey(String),
     /// A path that is not a pointer.
     #[error("the array rule's path `{0}` is not a JSON Pointer: start it with `/`")]
@@ -110,11 +112,11 @@ impl ArrayRules {
             return Arc::clone(rules);
         }
         let rules = self.rules.iter().filter(|rule| {
-            rule.dialect.is_none_or(|d| d == dialect) && wildcard(&rule.resource_type, resource_type)
+            rule.dialect.is_none_or(|d| d == dialect)
+                && wildcard(&rule.resource_type, resource_type)
         });
-        let rules = rules
-            .map(|rule| (PathPattern::new(&rule.path), rule.kind, rule.key.clone()))
-            .collect();
+        let rules =
+            rules.map(|rule| (PathPattern::new(&rule.path), rule.kind, rule.key.clone())).collect();
         let rules = Arc::new(TypeRules { rules });
         if let Ok(mut compiled) = self.compiled.write()
             && compiled.len() < TYPES_MAX
@@ -223,8 +225,14 @@ mod tests {
 
     #[test]
     fn sets_and_keyed_lists_have_no_order() {
-        let a = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":1},{"p":2}],"tags":[{"key":"a","value":"1"},{"key":"b","value":"2"}]}}"#);
-        let b = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":2},{"p":1}],"tags":[{"value":"2","key":"b"},{"key":"a","value":"1"}]}}"#);
+        let a = state(
+            "AWS::EC2::SecurityGroup",
+            r#"{"configuration":{"ipPermissions":[{"p":1},{"p":2}],"tags":[{"key":"a","value":"1"},{"key":"b","value":"2"}]}}"#,
+        );
+        let b = state(
+            "AWS::EC2::SecurityGroup",
+            r#"{"configuration":{"ipPermissions":[{"p":2},{"p":1}],"tags":[{"value":"2","key":"b"},{"key":"a","value":"1"}]}}"#,
+        );
         assert_eq!(a, b);
         assert_eq!(a.fingerprint(3), b.fingerprint(3));
         assert_eq!(a.root.to_json(), b.root.to_json());
@@ -232,8 +240,14 @@ mod tests {
 
     #[test]
     fn leaves_cannot_be_swapped_between_set_elements() {
-        let a = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":1,"q":1},{"p":2,"q":2}]}}"#);
-        let b = state("AWS::EC2::SecurityGroup", r#"{"configuration":{"ipPermissions":[{"p":1,"q":2},{"p":2,"q":1}]}}"#);
+        let a = state(
+            "AWS::EC2::SecurityGroup",
+            r#"{"configuration":{"ipPermissions":[{"p":1,"q":1},{"p":2,"q":2}]}}"#,
+        );
+        let b = state(
+            "AWS::EC2::SecurityGroup",
+            r#"{"configuration":{"ipPermissions":[{"p":1,"q":2},{"p":2,"q":1}]}}"#,
+        );
         assert_ne!(a, b);
         assert_ne!(a.fingerprint(3), b.fingerprint(3));
     }

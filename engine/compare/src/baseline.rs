@@ -14,7 +14,6 @@ use deployforge_model::{
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-
 /// One version of a baseline: its info and its rows ([`schema::baseline`]).
 #[derive(Clone, Debug)]
 pub struct Baseline {
@@ -54,6 +53,24 @@ struct Row {
 }
 
 impl Row {
+    /// A row whose state says nothing: it compares as unreadable with whatever is observed.
+    fn unreadable(observation: &Observation) -> Self {
+        Self {
+            key: observation.key.clone(),
+            dialect: observation.dialect,
+            address: observation.address.clone(),
+            aliases: observation.aliases.join("\n"),
+            presence: observation.presence,
+            collection: observation.collection.clone(),
+            tainted: observation.tainted,
+            duplicate: false,
+            leaves: 0,
+            state: String::new(),
+            raw: 0,
+            order: (observation.version, observation.observed_at),
+        }
+    }
+
     fn new(
         observation: &Observation,
         canon: &Canon,
@@ -83,7 +100,7 @@ impl Row {
             duplicate: false,
             leaves,
             state,
-            raw: xxh3_64_with_seed(&observation.state, seed),
+            raw: xxh3_64_with_seed(&observation.state, seed).max(1),
             order: (observation.version, observation.observed_at),
         })
     }
@@ -116,10 +133,26 @@ impl<'c> BaselineBuilder<'c> {
         self.rows.is_empty()
     }
 
-    /// Adds one declared state. A deletion removes what was declared before it.
+    /// Adds one declared state. A deletion removes what was declared before it. A state that cannot
+    /// be made canonical is an error, and its resource stays declared, so that it is `unknown`
+    /// (`unreadable`) and neither unmanaged nor forgotten.
     pub fn add(&mut self, observation: &Observation) -> Result<Added, CanonError> {
-        let row = Row::new(observation, self.canon, self.seed, &mut self.parser)?;
-        Ok(self.insert(row))
+        let row = Row::new(observation, self.canon, self.seed, &mut self.parser);
+        self.take(observation, row)
+    }
+
+    fn take(
+        &mut self,
+        observation: &Observation,
+        row: Result<Row, CanonError>,
+    ) -> Result<Added, CanonError> {
+        match row {
+            Ok(row) => Ok(self.insert(row)),
+            Err(error) => {
+                self.insert(Row::unreadable(observation));
+                Err(error)
+            }
+        }
     }
 
     /// Adds many declared states in order, made canonical on all cores.
@@ -129,7 +162,7 @@ impl<'c> BaselineBuilder<'c> {
             .par_iter()
             .map_init(Parser::default, |parser, one| Row::new(one, canon, seed, parser))
             .collect();
-        rows.into_iter().map(|row| row.map(|row| self.insert(row))).collect()
+        observations.iter().zip(rows).map(|(one, row)| self.take(one, row)).collect()
     }
 
     fn insert(&mut self, row: Row) -> Added {
@@ -254,7 +287,12 @@ impl BaselineRows {
             text.push(column(rows, i)?);
         }
         let text = text.try_into().map_err(|_| NotABaseline)?;
-        Ok(Self { text, tainted: column(rows, 10)?, duplicate: column(rows, 11)?, state: column(rows, 13)? })
+        Ok(Self {
+            text,
+            tainted: column(rows, 10)?,
+            duplicate: column(rows, 11)?,
+            state: column(rows, 13)?,
+        })
     }
 
     /// How many rows.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use deployforge_canon::{Canon, Normalise, Parser};
 use deployforge_model::{
-    BaselineKind, Dialect, Key128, Mode, ObservationBatch, ResourceKey, Scope, Severity, UnknownReason, Verdict,
+    BaselineKind, Dialect, Key128, Mode, ObservationBatch, ResourceKey, Scope, Severity,
+    UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
 use rayon::prelude::*;
@@ -73,6 +74,10 @@ pub struct ResourceView<'a> {
     pub severity: Option<Severity>,
     pub leaves: u32,
     pub findings: &'a [OpenFinding],
+    /// A loaded baseline declares it.
+    pub declared: bool,
+    /// This process observed it.
+    pub seen: bool,
 }
 
 impl Comparator {
@@ -270,7 +275,12 @@ impl Comparator {
 
     /// Ends an audit: the snapshot was everything there is. What the baseline declares and nothing
     /// listed is missing, unless the snapshot was damaged or speaks another dialect.
-    pub fn audit_end(&mut self, origin: &BatchOrigin, damaged: bool, seen: &HashSet<Dialect>) -> Output {
+    pub fn audit_end(
+        &mut self,
+        origin: &BatchOrigin,
+        damaged: bool,
+        seen: &HashSet<Dialect>,
+    ) -> Output {
         let decide = |context: &Context, entry: &Entry| {
             let Described { dialect, declared, .. } = describe(context, entry)?;
             if !declared {
@@ -307,7 +317,7 @@ impl Comparator {
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.shards.iter().flat_map(|shard| shard.entries())
+        self.shards.iter().flat_map(Shard::entries)
     }
 
     /// Every resource with a verdict, or declared without one (`unknown`, `unobserved`).
@@ -319,12 +329,11 @@ impl Comparator {
             if entry.verdict.is_none() && declared.is_none_or(|row| row.deposed) {
                 return None;
             }
-            let (key, address) = match declared {
-                Some(row) => (row_key(&row), row.address),
-                None => {
-                    let (key, _) = entry.detail.as_ref()?.identity.as_ref()?;
-                    ((**key).clone(), None)
-                }
+            let (key, address) = if let Some(row) = declared {
+                (row_key(&row), row.address)
+            } else {
+                let (key, _) = entry.detail.as_ref()?.identity.as_ref()?;
+                ((**key).clone(), None)
             };
             let unobserved = entry.verdict.is_none().then_some(UnknownReason::Unobserved);
             Some(ResourceView {
@@ -336,6 +345,8 @@ impl Comparator {
                 severity: entry.severity(&self.context.policy),
                 leaves: entry.leaves,
                 findings: entry.findings(),
+                declared: declared.is_some(),
+                seen: entry.seen > 0,
             })
         })
     }

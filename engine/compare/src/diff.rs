@@ -184,7 +184,12 @@ impl Walk {
     }
 
     /// Runs `inner` with `segment` appended to the path.
-    fn below(&mut self, path: &mut String, segment: &str, inner: impl FnOnce(&mut Self, &mut String)) {
+    fn below(
+        &mut self,
+        path: &mut String,
+        segment: &str,
+        inner: impl FnOnce(&mut Self, &mut String),
+    ) {
         let length = path.len();
         push(path, segment);
         inner(self, path);

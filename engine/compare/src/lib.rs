@@ -16,9 +16,7 @@ mod diff;
 mod output;
 mod shard;
 
-pub use baseline::{
-    Added, Baseline, BaselineBuilder, BaselineRow, BaselineRows, NotABaseline,
-};
+pub use baseline::{Added, Baseline, BaselineBuilder, BaselineRow, BaselineRows, NotABaseline};
 pub use comparator::{Comparator, ResourceView, Settings};
 pub use diff::{Comparison, DiffOptions, Difference, compare};
 pub use output::{

@@ -10,8 +10,8 @@ use arrow::array::{
 use arrow::datatypes::SchemaRef;
 use deployforge_canon::CanonError;
 use deployforge_model::{
-    Dialect, FindingKind, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
-    UnknownReason, Verdict, schema,
+    Dialect, FindingKind, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp,
+    Transition, UnknownReason, Verdict, schema,
 };
 
 /// Fields that every row of a resource shares.
@@ -131,10 +131,8 @@ impl RejectRow {
 
     /// The same refused bytes at the same place of the same source are one reject.
     pub fn id(&self) -> String {
-        let text = format!(
-            "{}\n{}\n{}\n{}",
-            self.source, self.position.offset, self.code, self.hash
-        );
+        let text =
+            format!("{}\n{}\n{}\n{}", self.source, self.position.offset, self.code, self.hash);
         blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
     }
 }
@@ -222,8 +220,7 @@ impl Output {
         self.rejects.extend(other.rejects);
         for (key, counts) in other.checks {
             let mine = self.checks.entry(key).or_default();
-            let sums: Vec<u64> =
-                mine.of().iter().zip(counts.of()).map(|(a, b)| a + b).collect();
+            let sums: Vec<u64> = mine.of().iter().zip(counts.of()).map(|(a, b)| a + b).collect();
             let [checked, in_sync, drifted, missing, unmanaged, unknown, late] =
                 sums.try_into().expect("seven counts");
             *mine = CheckCounts { checked, in_sync, drifted, missing, unmanaged, unknown, late };
@@ -232,6 +229,11 @@ impl Output {
         self.levels.canonical += other.levels.canonical;
         self.levels.compared += other.levels.compared;
         self.observations += other.observations;
+    }
+
+    /// Observations that were older than what was known of their resource.
+    pub fn late(&self) -> u64 {
+        self.checks.values().map(|counts| counts.late).sum()
     }
 
     /// Whether there is nothing to keep.
@@ -368,9 +370,10 @@ impl Columns {
         let array = TimestampMicrosecondArray::from_iter_values(values.map(Timestamp::micros));
         self.push(array.with_timezone("UTC"));
     }
-    fn key<'a>(&mut self, heads: impl Iterator<Item = &'a RowHead> + Clone) {
+    fn key<'a>(&mut self, heads: impl Iterator<Item = &'a RowHead>) {
+        let heads: Vec<&RowHead> = heads.collect();
         for part in 0..5 {
-            self.text(heads.clone().map(|head| head.key.parts()[part]));
+            self.text(heads.iter().map(|head| head.key.parts()[part]));
         }
     }
     fn tail<'a>(

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use deployforge_canon::{Canon, CanonError, Node, Normalise, Parser, State};
 use deployforge_model::{
-    BaselineInfo, Dialect, Key128, Mode, ObservationBatch, ObservationRow, Presence, ResourceKey, Severity,
-    Timestamp, Transition, UnknownReason, Verdict,
+    BaselineInfo, Dialect, Key128, Mode, ObservationBatch, ObservationRow, Presence, ResourceKey,
+    Severity, Timestamp, Transition, UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::baseline::{BaselineRow, BaselineRows};
-use crate::diff::{Comparison, DiffOptions, compare};
+use crate::diff::{Comparison, DiffOptions, Difference, compare};
 use crate::output::{
     CheckKey, FindingRow, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };
@@ -174,9 +174,7 @@ impl Entry {
         let verdict = self.verdict?;
         policy.verdict_severity(verdict).or_else(|| {
             (verdict == Verdict::Drifted)
-                .then(|| {
-                    self.findings().iter().filter(|f| f.counts()).map(|f| f.severity).max()
-                })
+                .then(|| self.findings().iter().filter(|f| f.counts()).map(|f| f.severity).max())
                 .flatten()
         })
     }
@@ -498,19 +496,16 @@ impl<'a> Judge<'a, '_> {
     fn expected(&mut self) -> Option<Result<Node, CanonError>> {
         let (baseline, row) = self.entry.baseline?;
         let row = self.context.baselines[usize::from(baseline)].rows.row(row as usize);
-        let state = self.context.canon.stored_state(
-            self.parser,
-            row.dialect,
-            row.resource_type,
-            row.state,
-        );
+        let state =
+            self.context.canon.stored_state(self.parser, row.dialect, row.resource_type, row.state);
         Some(state.map(|state| state.root))
     }
 
     fn compare(&self, expected: &Node, observed: &Node) -> Comparison {
-        let own = self.entry.baseline.and_then(|(baseline, _)| {
-            self.context.baselines[usize::from(baseline)].info.mode
-        });
+        let own = self
+            .entry
+            .baseline
+            .and_then(|(baseline, _)| self.context.baselines[usize::from(baseline)].info.mode);
         let options = DiffOptions {
             mode: self.context.mode.or(own).unwrap_or(Mode::Full),
             normalise: self.context.normalise,
@@ -519,7 +514,7 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn judgement(&self, comparison: Comparison) -> Judgement {
-        let drifted = comparison.differences.iter().any(|difference| difference.counts());
+        let drifted = comparison.differences.iter().any(Difference::counts);
         let text = |node: Option<Node>| node.map(|node| node.to_json().into_boxed_str());
         let resource_type = self.observation.resource_type;
         let findings = comparison.differences.into_iter().map(|difference| OpenFinding {

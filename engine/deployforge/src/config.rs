@@ -57,11 +57,7 @@ pub(crate) struct Defaults {
 
 impl From<Defaults> for KeyDefaults {
     fn from(defaults: Defaults) -> Self {
-        Self {
-            provider: defaults.provider,
-            account: defaults.account,
-            region: defaults.region,
-        }
+        Self { provider: defaults.provider, account: defaults.account, region: defaults.region }
     }
 }
 
@@ -80,8 +76,8 @@ impl Default for CommitConfig {
 
 /// Reads and checks a configuration file.
 pub(crate) fn load(path: &Path) -> Result<ConfigFile, CommandError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CommandError::io(path.display(), &error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| CommandError::io(path.display(), &error))?;
     let config = parse(&text).map_err(|mut error| {
         error.message = format!("{}: {}", path.display(), error.message);
         error

@@ -82,8 +82,10 @@ impl From<deployforge_sql::SqlError> for CommandError {
         let mut this = Self { message, hints: Vec::new(), broken_pipe };
         if this.message.contains("not found") || this.message.contains("No field named") {
             this = this.hint("`show tables` lists the tables, `describe NAME` the columns of one");
-        } else if this.message.contains("not supported: ") || this.message.contains("not supported") {
-            this = this.hint("sessions are read-only: SELECT, EXPLAIN, SHOW, DESCRIBE and session views");
+        } else if this.message.contains("not supported: ") || this.message.contains("not supported")
+        {
+            this = this
+                .hint("sessions are read-only: SELECT, EXPLAIN, SHOW, DESCRIBE and session views");
         }
         this
     }

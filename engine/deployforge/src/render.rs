@@ -20,7 +20,8 @@ pub(crate) const RESET: Reset = Reset;
 /// follows, are shown as escapes; direction overrides too.
 pub(crate) fn safe(text: &str) -> String {
     let hostile = |c: char| {
-        c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}')
+        c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}'..='\u{200f}')
     };
     if !text.chars().any(hostile) {
         return text.to_owned();
@@ -67,8 +68,10 @@ pub(crate) fn progress(what: &str, total: Option<u64>, quiet: bool) -> ProgressB
     }
     let bar = match total {
         Some(total) => ProgressBar::new(total).with_style(
-            ProgressStyle::with_template("{msg} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-                .expect("a valid template"),
+            ProgressStyle::with_template(
+                "{msg} {bar:32} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+            )
+            .expect("a valid template"),
         ),
         None => ProgressBar::new_spinner().with_style(
             ProgressStyle::with_template("{msg} {spinner} {bytes} {bytes_per_sec}")

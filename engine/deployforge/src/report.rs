@@ -125,10 +125,10 @@ impl Summary {
         self.coverage = if all > 0 { (all - self.unknown) as f64 / all as f64 } else { 0.0 };
     }
 
-    /// The summary of what a comparator knows now.
-    pub(crate) fn of(comparator: &Comparator) -> Self {
+    /// The summary of resources.
+    pub(crate) fn of<'a>(resources: impl Iterator<Item = ResourceView<'a>>) -> Self {
         let mut summary = Self::default();
-        comparator.resources().for_each(|resource| summary.add(&resource));
+        resources.for_each(|resource| summary.add(&resource));
         summary.finish();
         summary
     }
@@ -172,12 +172,15 @@ pub(crate) fn round(value: f64) -> f64 {
 }
 
 impl Report {
-    /// Everything a comparator knows now, what is in sync only counted; sorted by severity, then
+    /// What the baselines declare and what was observed by this process (the history may know
+    /// more), what is in sync only counted; sorted by severity, then
     /// score, then key, so that it is the same whatever the order of input.
     pub(crate) fn of(comparator: &Comparator) -> Self {
-        let summary = Summary::of(comparator);
+        let concerned = |resource: &ResourceView<'_>| resource.declared || resource.seen;
+        let summary = Summary::of(comparator.resources().filter(concerned));
         let mut resources: Vec<ResourceReport> = comparator
             .resources()
+            .filter(concerned)
             .filter(|resource| resource.verdict != Verdict::InSync)
             .map(|resource| {
                 let mut findings: Vec<FindingReport> = resource
@@ -311,7 +314,11 @@ pub(crate) fn value(raw: &RawValue) -> String {
     {
         let secret = &value["$deployforge.secret"];
         let part = |name: &str| secret[name].as_str().unwrap_or_default().to_owned();
-        return format!("(secret {}, {} characters)", &part("hmac")[..8.min(part("hmac").len())], part("length"));
+        return format!(
+            "(secret {}, {} characters)",
+            &part("hmac")[..8.min(part("hmac").len())],
+            part("length")
+        );
     }
     text.to_owned()
 }
@@ -319,7 +326,7 @@ pub(crate) fn value(raw: &RawValue) -> String {
 /// A comparison of two documents as one element of `resources`.
 pub(crate) fn of_comparison(
     resource_type: &str,
-    comparison: deployforge_compare::Comparison,
+    comparison: &deployforge_compare::Comparison,
     policy: &deployforge_policy::Policy,
 ) -> (ResourceReport, u64) {
     let mut suppressed = 0;
@@ -359,17 +366,13 @@ pub(crate) fn write_to(
     write: impl FnOnce(&mut (dyn Write + Send)) -> std::io::Result<()>,
 ) -> CommandResult {
     use crate::error::CommandError;
-    match path {
-        Some(path) => {
-            let failed = |error| CommandError::io(path.display(), &error);
-            let mut file =
-                std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?);
-            write(&mut file).and_then(|()| file.flush()).map_err(failed)?;
-        }
-        None => {
-            let mut out = std::io::BufWriter::new(std::io::stdout());
-            write(&mut out).and_then(|()| out.flush())?;
-        }
+    if let Some(path) = path {
+        let failed = |error| CommandError::io(path.display(), &error);
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?);
+        write(&mut file).and_then(|()| file.flush()).map_err(failed)?;
+    } else {
+        let mut out = std::io::BufWriter::new(std::io::stdout());
+        write(&mut out).and_then(|()| out.flush())?;
     }
     Ok(Outcome::Ok)
 }

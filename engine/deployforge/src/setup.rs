@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use crate::cli::{Cli, Judge, Normalise as NormaliseFlag};
 use crate::config::ConfigFile;
 use crate::error::CommandError;
+use crate::render;
 
 /// The data directory that the command line, else the configuration names.
 pub(crate) fn data_dir(cli: &Cli, config: &ConfigFile) -> PathBuf {
@@ -35,6 +36,21 @@ pub(crate) fn open_for_writing(
     let mut dir = DataDir::create(root, purpose, &mut random)?;
     dir.lock()?;
     Ok(dir)
+}
+
+/// Opens the data directory for work of the user's. Where it is the demo's, that is said: the demo
+/// throws its history away.
+pub(crate) fn open_for_work(root: &std::path::Path) -> Result<DataDir, CommandError> {
+    let purpose = DataDir::open(root)?.map_or(Purpose::Work, |dir| dir.purpose());
+    if purpose == Purpose::Demo {
+        anstream::eprintln!(
+            "{}note:{} {} is the demo's data directory; the next `demo` starts afresh in it. Name another with --data-dir",
+            render::CYAN,
+            render::RESET,
+            root.display()
+        );
+    }
+    open_for_writing(root, purpose)
 }
 
 /// Opens a data directory that must exist.
@@ -211,10 +227,7 @@ pub(crate) fn session(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Session, 
 /// The table `baselines`: a row per version.
 fn baselines_table(manifests: &[Manifest]) -> Result<Extra, CommandError> {
     use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-    fn text<S: AsRef<str>>(
-        manifests: &[Manifest],
-        get: impl Fn(&Manifest) -> S,
-    ) -> ArrayRef {
+    fn text<S: AsRef<str>>(manifests: &[Manifest], get: impl Fn(&Manifest) -> S) -> ArrayRef {
         Arc::new(StringArray::from_iter_values(manifests.iter().map(get)))
     }
     fn ints(manifests: &[Manifest], get: impl Fn(&Manifest) -> u64) -> ArrayRef {

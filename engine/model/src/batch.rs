@@ -31,8 +31,18 @@ pub struct ObservationBatch {
 
 /// The text columns, in schema order, after `key128`.
 const TEXT: [&str; 12] = [
-    "provider", "account", "region", "type", "id", "dialect", "address", "aliases", "presence",
-    "sweep", "sensitive", "collection",
+    "provider",
+    "account",
+    "region",
+    "type",
+    "id",
+    "dialect",
+    "address",
+    "aliases",
+    "presence",
+    "sweep",
+    "sensitive",
+    "collection",
 ];
 
 /// Separates the entries of `aliases` and `sensitive`: neither can hold a newline.
@@ -138,10 +148,7 @@ impl ObservationBatch {
             observed_at: Timestamp(self.observed_at.value(row)),
             version: (!self.version.is_null(row)).then(|| self.version.value(row)),
             tainted: self.tainted.value(row),
-            position: SourcePosition {
-                offset: self.offset.value(row),
-                line: self.line.value(row),
-            },
+            position: SourcePosition { offset: self.offset.value(row), line: self.line.value(row) },
             state: self.state.value(row),
         }
     }
@@ -246,17 +253,7 @@ impl ObservationBatchBuilder {
             .expect("the builders follow the schema");
         self.rows = 0;
         self.bytes = 0;
-        ObservationBatch {
-            batch,
-            key128,
-            text,
-            observed_at,
-            version,
-            tainted,
-            offset,
-            line,
-            state,
-        }
+        ObservationBatch { batch, key128, text, observed_at, version, tainted, offset, line, state }
     }
 }
 

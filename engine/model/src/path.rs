@@ -36,10 +36,7 @@ pub fn wildcard(pattern: &str, text: &str) -> bool {
     if tail.is_empty() {
         return true;
     }
-    rest.char_indices()
-        .map(|(i, _)| i)
-        .chain([rest.len()])
-        .any(|i| wildcard(tail, &rest[i..]))
+    rest.char_indices().map(|(i, _)| i).chain([rest.len()]).any(|i| wildcard(tail, &rest[i..]))
 }
 
 /// A pointer in which a segment `*` is any one segment and `**` any number of them.

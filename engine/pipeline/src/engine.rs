@@ -25,6 +25,8 @@ pub struct Totals {
     pub first_rejects: Vec<String>,
     /// What readers skipped or assumed, by file.
     pub notes: Vec<String>,
+    /// Observations that were older than what was known of their resource.
+    pub late: u64,
     /// Observations per level of check.
     pub levels: Levels,
     /// Bytes read, as they lie on the disk.
@@ -158,6 +160,7 @@ impl Engine {
 
     fn gather(&mut self, mut output: Output) {
         self.totals.observations += output.observations;
+        self.totals.late += output.late();
         self.totals.levels.fingerprint += output.levels.fingerprint;
         self.totals.levels.canonical += output.levels.canonical;
         self.totals.levels.compared += output.levels.compared;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use deployforge_formats::{Format, KeyDefaults, ReadOptions, ReadSummary, Reader, split_prefix};
 use deployforge_model::{
-    Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope, Sweep,
+    Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope,
+    Sweep,
 };
 use deployforge_sources::{Location, SourceError, expand, open};
 use deployforge_state::FileMark;
@@ -69,7 +70,7 @@ pub enum Feed {
         /// Whose they are.
         source: Arc<str>,
         /// The observations.
-        batch: ObservationBatch,
+        batch: Box<ObservationBatch>,
     },
     /// The frame of a sweep.
     Sweep {
@@ -182,7 +183,9 @@ pub fn read_inputs(
         .name("reader".to_owned())
         .spawn(move || {
             for input in inputs {
-                if stop.load(Ordering::Relaxed) || FileReader::read(&input, seed, &*clock, &stop, &sender).is_none() {
+                if stop.load(Ordering::Relaxed)
+                    || FileReader::read(&input, seed, &*clock, &stop, &sender).is_none()
+                {
                     return;
                 }
             }
@@ -216,7 +219,9 @@ impl FileReader<'_> {
             Ok(stream) => stream,
             Err(error) => return sender.send(Feed::Unreadable { source, file, error }).ok(),
         };
-        sender.send(Feed::FileStart { source: Arc::clone(&source), file: Arc::clone(&file) }).ok()?;
+        sender
+            .send(Feed::FileStart { source: Arc::clone(&source), file: Arc::clone(&file) })
+            .ok()?;
         let options = ReadOptions {
             format: input.format,
             defaults: input.defaults.clone(),
@@ -288,7 +293,7 @@ impl FileReader<'_> {
         if self.builder.is_empty() {
             return Some(());
         }
-        let batch = self.builder.finish();
+        let batch = Box::new(self.builder.finish());
         self.send(Feed::Batch { source: Arc::clone(&self.source), batch })
     }
 }

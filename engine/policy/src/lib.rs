@@ -12,7 +12,7 @@
 //! use deployforge_policy::Policy;
 //! let policy = Policy::default();
 //! assert_eq!(policy.severity("AWS::S3::Bucket", "/tags/Owner", FindingKind::Changed), Severity::Degraded);
-//! assert_eq!(policy.weight("AWS::S3::Bucket", "/tags/Owner"), 1.0);
+//! assert!((policy.weight("AWS::S3::Bucket", "/tags/Owner") - 1.0).abs() < 1e-9);
 //! ```
 
 use deployforge_model::path::{PathPattern, segments, wildcard};
@@ -200,7 +200,11 @@ mod tests {
     fn the_first_rule_that_fits_decides() {
         let rules = PolicyRules {
             weights: vec![
-                WeightRule { resource_type: "AWS::S3::*".into(), path: "/tags/**".into(), weight: 0.0 },
+                WeightRule {
+                    resource_type: "AWS::S3::*".into(),
+                    path: "/tags/**".into(),
+                    weight: 0.0,
+                },
                 WeightRule { resource_type: "*".into(), path: "/tags/**".into(), weight: 0.5 },
             ],
             severities: vec![SeverityRule {
@@ -217,9 +221,9 @@ mod tests {
             regions: vec![],
         }];
         let policy = Policy::new(&rules, environments).unwrap();
-        assert_eq!(policy.weight("AWS::S3::Bucket", "/tags/a"), 0.0);
-        assert_eq!(policy.weight("AWS::EC2::VPC", "/tags/a"), 0.5);
-        assert_eq!(policy.weight("AWS::EC2::VPC", "/cidr"), 1.0);
+        assert!((policy.weight("AWS::S3::Bucket", "/tags/a") - 0.0).abs() < 1e-9);
+        assert!((policy.weight("AWS::EC2::VPC", "/tags/a") - 0.5).abs() < 1e-9);
+        assert!((policy.weight("AWS::EC2::VPC", "/cidr") - 1.0).abs() < 1e-9);
         assert_eq!(policy.severity("x", "/policy", FindingKind::Removed), Severity::Critical);
         assert_eq!(policy.environment("aws", "111", ""), "prod");
         assert_eq!(policy.environment("aws", "211", ""), DEFAULT_ENVIRONMENT);
@@ -228,7 +232,11 @@ mod tests {
     #[test]
     fn impossible_rules_are_refused() {
         let rules = PolicyRules {
-            weights: vec![WeightRule { resource_type: "*".into(), path: "/a".into(), weight: -1.0 }],
+            weights: vec![WeightRule {
+                resource_type: "*".into(),
+                path: "/a".into(),
+                weight: -1.0,
+            }],
             severities: vec![],
         };
         assert!(matches!(Policy::new(&rules, vec![]), Err(PolicyError::Weight { .. })));

@@ -42,7 +42,9 @@ pub enum StateError {
         reason: String,
     },
     /// Written by another version.
-    #[error("{path} has layout {found}, and this version reads layout {LAYOUT}; use another data directory")]
+    #[error(
+        "{path} has layout {found}, and this version reads layout {LAYOUT}; use another data directory"
+    )]
     Layout {
         /// The data directory.
         path: PathBuf,
@@ -127,7 +129,11 @@ impl DataDir {
     ) -> Result<Self, StateError> {
         fs::create_dir_all(root).map_err(|error| io(root, error))?;
         let path = root.join("keys.json");
-        let keys = if path.exists() { read_keys(root, &path)? } else { make_keys(&path, purpose, random)? };
+        let keys = if path.exists() {
+            read_keys(root, &path)?
+        } else {
+            make_keys(&path, purpose, random)?
+        };
         if keys.purpose != purpose {
             let holds = match keys.purpose {
                 Purpose::Work => "an inventory's history, not a demo's",
@@ -252,19 +258,14 @@ mod hex32 {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(key: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
-        let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        s.serialize_str(&text)
+        s.serialize_str(&blake3::Hash::from_bytes(*key).to_hex())
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
         let text = String::deserialize(d)?;
-        let bytes: Option<Vec<u8>> = (0..text.len())
-            .step_by(2)
-            .map(|i| text.get(i..i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()))
-            .collect();
-        bytes
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| serde::de::Error::custom("not 64 hex digits"))
+        blake3::Hash::from_hex(text)
+            .map(Into::into)
+            .map_err(|_| serde::de::Error::custom("not 64 hex digits"))
     }
 }
 

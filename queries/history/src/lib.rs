@@ -79,10 +79,14 @@ pub enum HistoryError {
         error: std::io::Error,
     },
     /// There is no history there.
-    #[error("there is no history under {0}; `deployforge run`, `audit --record` or `demo` makes one")]
+    #[error(
+        "there is no history under {0}; `deployforge run`, `audit --record` or `demo` makes one"
+    )]
     Absent(PathBuf),
     /// A table has other columns than this version writes.
-    #[error("the table {table} under {path} has other columns than this version writes; use another data directory or remove this one")]
+    #[error(
+        "the table {table} under {path} has other columns than this version writes; use another data directory or remove this one"
+    )]
     Schema {
         /// Which table.
         table: &'static str,
@@ -233,8 +237,7 @@ fn writer_properties() -> WriterProperties {
 
 fn check_schema(opened: &DeltaTable, table: Table, path: &Path) -> Result<(), HistoryError> {
     let state = opened.snapshot().map_err(|error| delta_error(table, error))?;
-    let names: Vec<String> =
-        state.schema().fields().map(|field| field.name().to_owned()).collect();
+    let names: Vec<String> = state.schema().fields().map(|field| field.name().to_owned()).collect();
     let want: Vec<String> = table.schema().fields().iter().map(|f| f.name().clone()).collect();
     if names == want {
         Ok(())

@@ -45,7 +45,10 @@ impl Session {
                 .map_err(|error| SqlError::Query(error.to_string()))?;
             ids.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
         }
-        let sequence = self.highest("finding_transitions").await?.max(self.highest("verdict_transitions").await?);
+        let sequence = self
+            .highest("finding_transitions")
+            .await?
+            .max(self.highest("verdict_transitions").await?);
         Ok(Known {
             verdicts: plain(verdicts)?,
             findings: plain(findings)?,

@@ -1,15 +1,15 @@
 //! `audit`: snapshots against baselines, once.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use deployforge_compare::{Baseline, Comparator, RejectRow};
+use deployforge_model::FixedClock;
 use deployforge_pipeline::{Engine, Recorder, read_inputs};
-use deployforge_state::{DataDir, Purpose};
+use deployforge_state::DataDir;
 
-use super::stream::{
-    feed_all, from_files, inputs, keep_rejects, say_totals, stored, total,
-};
+use super::stream::{feed_all, from_files, inputs, keep_rejects, say_totals, stored, total};
 use crate::cli::{Audit, Cli, ReportFormat};
 use crate::config::{self, ConfigFile};
 use crate::error::{CommandError, CommandResult};
@@ -26,9 +26,10 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
         None => ConfigFile::default(),
     };
     let root = setup::data_dir(cli, &config);
-    let names: Vec<&str> = args.baselines.iter().filter_map(|spec| spec.strip_prefix('@')).collect();
+    let names: Vec<&str> =
+        args.baselines.iter().filter_map(|spec| spec.strip_prefix('@')).collect();
     let dir = if args.record {
-        Some(setup::open_for_writing(&root, Purpose::Work)?)
+        Some(setup::open_for_work(&root)?)
     } else if names.is_empty() {
         None
     } else {
@@ -49,12 +50,15 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
             keep_rejects(&mut recorder, &known, baseline_rejects)?;
             (Some(recorder), known)
         }
-        _ => (None, Default::default()),
+        _ => (None, HashSet::default()),
     };
     let mut engine = Engine::new(comparator, setup::clock(), known);
     let bar = render::progress("auditing", total(&snapshots), cli.quiet);
     let stop = Arc::new(AtomicBool::new(false));
-    let feeds = read_inputs(snapshots, keys.seed, setup::clock(), stop);
+    // One time for all: states without a time of their own are of the same moment, so that two that
+    // contradict each other are found out whatever their order.
+    let moment = Arc::new(FixedClock(setup::clock().now()));
+    let feeds = read_inputs(snapshots, keys.seed, moment, stop);
     feed_all(&mut engine, &feeds, &bar, &mut |engine| {
         let pending = engine.pending();
         if pending.verdicts.len() + pending.findings.len() < COMMIT_ROWS {
@@ -113,8 +117,7 @@ fn baselines(
     if !files.is_empty() {
         let canon = setup::canon(config, keys)?;
         let defaults = setup::key_defaults(&args.judge);
-        let read =
-            from_files(&files, "baseline", &defaults, None, (&canon, keys.seed), cli.quiet)?;
+        let read = from_files(&files, "baseline", &defaults, None, (&canon, keys.seed), cli.quiet)?;
         all.push(read.baseline);
         rejects = read.rejects;
     }

@@ -1,5 +1,6 @@
 //! `baseline`: import, list, show, diff.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use arrow::array::AsArray;
@@ -10,7 +11,7 @@ use deployforge_model::{
     BaselineKind, Mode, Observation, ObservationBatchBuilder, Presence, ResourceKey, SourcePosition,
 };
 use deployforge_pipeline::Engine;
-use deployforge_state::{DataDir, Manifest, Purpose};
+use deployforge_state::{DataDir, Manifest};
 use serde::Serialize;
 
 use super::stream::{from_files, keep_rejects, split_version, stored};
@@ -29,12 +30,10 @@ pub(crate) fn run(cli: &Cli, command: &Baseline) -> CommandResult {
                 None => ConfigFile::default(),
             };
             let root = setup::data_dir(cli, &config);
-            let defaults = KeyDefaults {
-                provider: None,
-                account: account.clone(),
-                region: region.clone(),
-            };
-            let import = Import { name, paths, kind: *kind, mode: *mode, defaults, dry_run: *dry_run };
+            let defaults =
+                KeyDefaults { provider: None, account: account.clone(), region: region.clone() };
+            let import =
+                Import { name, paths, kind: *kind, mode: *mode, defaults, dry_run: *dry_run };
             import.run(cli, &root, &config)
         }
         Baseline::List { format } => list(&existing(cli)?, *format),
@@ -63,11 +62,7 @@ struct Import<'a> {
 impl Import<'_> {
     fn run(&self, cli: &Cli, root: &Path, config: &ConfigFile) -> CommandResult {
         // A dry run leaves nothing behind, not even a data directory.
-        let dir = if self.dry_run {
-            None
-        } else {
-            Some(setup::open_for_writing(root, purpose_of(root)?)?)
-        };
+        let dir = if self.dry_run { None } else { Some(setup::open_for_work(root)?) };
         let keys = dir.as_ref().map_or_else(HashKeys::ephemeral, HashKeys::of);
         let canon = setup::canon(config, &keys)?;
         let read = from_files(
@@ -88,7 +83,9 @@ impl Import<'_> {
         let Some(dir) = dir else {
             println!(
                 "would import {resources} resources as a {} baseline `{}` ({} claimed twice, {rejects} records refused)",
-                read.baseline.info.kind.name(), self.name, read.duplicates
+                read.baseline.info.kind.name(),
+                self.name,
+                read.duplicates
             );
             return Ok(outcome);
         };
@@ -117,19 +114,10 @@ impl Import<'_> {
     }
 }
 
-/// A baseline may be imported into the demo's directory too, to play with it.
-fn purpose_of(root: &Path) -> Result<Purpose, CommandError> {
-    Ok(DataDir::open(root)?.map_or(Purpose::Work, |dir| dir.purpose()))
-}
-
 fn keep(dir: &DataDir, rejects: Vec<deployforge_compare::RejectRow>) -> Result<(), CommandError> {
     let runtime = setup::runtime()?;
-    let settings = setup::settings(
-        &ConfigFile::default(),
-        &Judge::default(),
-        &HashKeys::of(dir),
-        false,
-    )?;
+    let settings =
+        setup::settings(&ConfigFile::default(), &Judge::default(), &HashKeys::of(dir), false)?;
     let mut comparator = Comparator::new(settings, Vec::new())?;
     let (mut recorder, known) = setup::recorder(dir, &runtime, &mut comparator)?;
     keep_rejects(&mut recorder, &known, rejects)
@@ -155,7 +143,10 @@ fn list(dir: &DataDir, format: DiffFormat) -> CommandResult {
             ]);
         }
         if all.is_empty() {
-            return writeln!(out, "no baselines yet; `deployforge baseline import NAME FILE` makes one");
+            return writeln!(
+                out,
+                "no baselines yet; `deployforge baseline import NAME FILE` makes one"
+            );
         }
         writeln!(out, "{table}")
     })
@@ -200,13 +191,16 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
                 tainted: row.tainted,
                 deposed: row.deposed,
                 leaves: leaves.value(i),
-                state: resource.and_then(|_| std::str::from_utf8(row.state).ok()).map(|t| raw(Some(t))),
+                state: resource
+                    .and_then(|_| std::str::from_utf8(row.state).ok())
+                    .map(|t| raw(Some(t))),
             });
         }
     }
     if let (Some(wanted), true) = (resource, found.is_empty()) {
         return Err(CommandError::new(format!(
-            "`{wanted}` is not in {}@{}", manifest.name, manifest.version
+            "`{wanted}` is not in {}@{}",
+            manifest.name, manifest.version
         ))
         .hint("an id, an address or an alias such as an ARN is looked for"));
     }
@@ -215,7 +209,8 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
             serde_json::to_writer_pretty(&mut *out, &found)?;
             return out.write_all(b"\n");
         }
-        let mut table = render::table(&["type", "id", "account", "region", "address", "attributes"]);
+        let mut table =
+            render::table(&["type", "id", "account", "region", "address", "attributes"]);
         for one in &found {
             table.add_row([
                 safe(&one.key.resource_type),
@@ -237,7 +232,7 @@ fn compare(dir: &DataDir, expected: &str, observed: &str, format: ReportFormat) 
     let settings = setup::settings(&ConfigFile::default(), &Judge::default(), &keys, false)?;
     let canon = settings.canon.clone();
     let comparator = Comparator::new(settings, vec![stored(dir, expected)?])?;
-    let mut engine = Engine::new(comparator, setup::clock(), Default::default());
+    let mut engine = Engine::new(comparator, setup::clock(), HashSet::default());
     let other = stored(dir, observed)?;
     let rows = BaselineRows::new(&other.rows)?;
     let mut builder = ObservationBatchBuilder::new(keys.seed);

@@ -63,7 +63,10 @@ pub(crate) fn run(cli: &Cli, args: &Demo) -> CommandResult {
     );
     anstream::println!(
         "{DIM}{:8}  {:10}  {:11}  {:44}  difference{RESET}",
-        "observed", "event", "environment", "resource"
+        "observed",
+        "event",
+        "environment",
+        "resource"
     );
     let pace = args.pace.unwrap_or_else(|| {
         if std::io::IsTerminal::is_terminal(&std::io::stdout()) { 700 } else { 0 }
@@ -89,8 +92,7 @@ fn start_afresh(root: &Path) -> Result<DataDir, CommandError> {
     let explain = |error: deployforge_state::StateError| {
         CommandError::from(error).hint("`deployforge demo --data-dir DIR` uses another directory")
     };
-    let mut dir =
-        DataDir::create(root, Purpose::Demo, &mut setup::random).map_err(explain)?;
+    let mut dir = DataDir::create(root, Purpose::Demo, &mut setup::random).map_err(explain)?;
     dir.lock().map_err(explain)?;
     for name in ["history", "baselines", "demo"] {
         let path = root.join(name);
@@ -153,7 +155,9 @@ fn import(
         if !cli.quiet {
             anstream::eprintln!(
                 "baseline {name}@{}: {} resources, {}",
-                manifest.version, manifest.resources, kind.name()
+                manifest.version,
+                manifest.resources,
+                kind.name()
             );
         }
         baselines.push(Baseline { info: manifest.info(), ..read.baseline });
@@ -227,7 +231,7 @@ fn event_line(head: &RowHead, (event, style): (&str, anstyle::Style), difference
 }
 
 fn summary(stream: &Stream<'_>) {
-    let summary = Summary::of(stream.engine.comparator());
+    let summary = Summary::of(stream.engine.comparator().resources());
     let totals = stream.engine.totals();
     let per_minute = totals.observations as f64 / stream.busy.as_secs_f64().max(1e-3) * 60.0;
     let mut table = render::table(&["what", "count"]);
@@ -276,7 +280,8 @@ fn watch(stream: &mut Stream<'_>, root: &Path) -> Result<(), CommandError> {
     let mut folder = FolderWatch::new(&inbox, Duration::from_millis(500));
     while !stream.stopped() {
         for path in folder.poll(SystemTime::now())? {
-            let input = Input::of(Location::File(path), None, KeyDefaults::default(), Some("inbox"));
+            let input =
+                Input::of(Location::File(path), None, KeyDefaults::default(), Some("inbox"));
             stream.read(vec![input])?;
         }
         std::thread::sleep(Duration::from_millis(250));

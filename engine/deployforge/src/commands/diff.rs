@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use crate::cli::{Diff, DiffFormat};
 use crate::config::ConfigFile;
 use crate::error::{CommandError, CommandResult, Outcome};
-use crate::report::{ResourceReport, Report, Summary, of_comparison, write_to};
+use crate::report::{Report, ResourceReport, Summary, of_comparison, write_to};
 use crate::setup::{HashKeys, canon, normalise};
 
 /// Bytes of one document or one pair at most.
@@ -60,9 +60,8 @@ pub(crate) fn run(args: &Diff) -> CommandResult {
     };
     let left = read(expected)?;
     let right = read(observed)?;
-    let (report, suppressed) = differ
-        .one(&args.resource_type, &left, &right, options)
-        .map_err(|(side, error)| {
+    let (report, suppressed) =
+        differ.one(&args.resource_type, &left, &right, options).map_err(|(side, error)| {
             let path = if side == 0 { expected } else { observed };
             CommandError::new(format!("{}: {error}", path.display()))
         })?;
@@ -135,7 +134,7 @@ impl Differ {
         let (expected, observed) = (read(0, expected)?, read(1, observed)?);
         let comparison =
             compare(&expected.root, &observed.root, options, &self.policy, resource_type);
-        Ok(of_comparison(resource_type, comparison, &self.policy))
+        Ok(of_comparison(resource_type, &comparison, &self.policy))
     }
 
     fn pairs(&mut self, path: &Path, default_type: &str, options: DiffOptions) -> CommandResult {
@@ -184,7 +183,10 @@ impl Differ {
         }
         out.flush()?;
         if pairs == 0 {
-            return Err(CommandError::new(format!("{}: 0 pairs compared: it is empty", path.display())));
+            return Err(CommandError::new(format!(
+                "{}: 0 pairs compared: it is empty",
+                path.display()
+            )));
         }
         Ok(match (broken, drifted) {
             (true, _) => Outcome::Trouble,

@@ -10,7 +10,7 @@ use deployforge_compare::{Baseline, Comparator, Output};
 use deployforge_formats::split_prefix;
 use deployforge_pipeline::{Engine, Feed, Input, Recorder, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
-use deployforge_state::{DataDir, FileMark, Purpose};
+use deployforge_state::{DataDir, FileMark};
 
 use super::stream::{say_totals, show, stored};
 use crate::cli::{Cli, Run};
@@ -32,14 +32,7 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     };
     apply_flags(args, &mut config)?;
     let root = setup::data_dir(cli, &config);
-    let purpose = DataDir::open(&root)?.map_or(Purpose::Work, |dir| dir.purpose());
-    if purpose == Purpose::Demo {
-        anstream::eprintln!(
-            "{}note:{} {} is the demo's data directory; `demo` throws its history away",
-            render::CYAN, render::RESET, root.display()
-        );
-    }
-    let dir = setup::open_for_writing(&root, purpose)?;
+    let dir = setup::open_for_work(&root)?;
     let keys = HashKeys::of(&dir);
     let baselines = baselines(&dir, &config.baselines)?;
     let runtime = setup::runtime()?;
@@ -57,7 +50,7 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     let ended = stream.sources(&config.sources, args.once)?;
     stream.status.finish_and_clear();
     say_totals(stream.engine.totals(), cli.quiet);
-    let summary = Summary::of(stream.engine.comparator());
+    let summary = Summary::of(stream.engine.comparator().resources());
     anstream::eprintln!("{}", summary.line());
     if stream.already > 0 {
         anstream::eprintln!(
@@ -98,8 +91,9 @@ fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), CommandError> 
         });
     }
     if config.sources.is_empty() {
-        return Err(CommandError::new("there is no source to read")
-            .hint("name one with --source PATH, or list `sources` in the file given with --config"));
+        return Err(CommandError::new("there is no source to read").hint(
+            "name one with --source PATH, or list `sources` in the file given with --config",
+        ));
     }
     Ok(())
 }
@@ -116,7 +110,8 @@ fn baselines(dir: &DataDir, wanted: &[BaselineRef]) -> Result<Vec<Baseline>, Com
     if names.is_empty() {
         anstream::eprintln!(
             "{}warning:{} there is no baseline, so every resource will be unmanaged; `deployforge baseline import NAME FILE` makes one",
-            render::YELLOW, render::RESET
+            render::YELLOW,
+            render::RESET
         );
     }
     names.iter().map(|name| stored(dir, name)).collect()
@@ -145,7 +140,7 @@ pub(super) struct Stream<'a> {
     shown: (usize, usize),
 }
 
-impl<'a> Stream<'a> {
+impl Stream<'_> {
     pub(super) fn new(
         dir: DataDir,
         engine: Engine,
@@ -186,7 +181,8 @@ impl<'a> Stream<'a> {
                 let folder = PathBuf::from(&source.path);
                 if !folder.is_dir() {
                     return Err(CommandError::new(format!(
-                        "{} is not a folder, so it cannot be watched", source.path
+                        "{} is not a folder, so it cannot be watched",
+                        source.path
                     )));
                 }
                 watches.push((source.clone(), FolderWatch::new(folder, SETTLE)));

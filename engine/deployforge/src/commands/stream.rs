@@ -134,6 +134,14 @@ pub(crate) fn say_totals(totals: &Totals, quiet: bool) {
             anstream::eprintln!("{}note:{} {}", render::CYAN, render::RESET, render::safe(note));
         }
     }
+    if totals.late > 0 && !quiet {
+        anstream::eprintln!(
+            "{}note:{} {} observations were older than what is known of their resources and changed nothing",
+            render::CYAN,
+            render::RESET,
+            totals.late
+        );
+    }
     say_rejects(totals.rejects, &totals.first_rejects);
 }
 
