@@ -77,9 +77,9 @@ impl Row {
         seed: u64,
         parser: &mut Parser,
     ) -> Result<Self, CanonError> {
-        let (state, leaves) = if observation.presence == Presence::Deleted {
-            (String::new(), 0)
-        } else {
+        let raw = xxh3_64_with_seed(&observation.state, seed).max(1);
+        let mut row = Self { raw, ..Self::unreadable(observation) };
+        if observation.presence != Presence::Deleted {
             let state = canon.state(
                 parser,
                 observation.dialect,
@@ -87,22 +87,10 @@ impl Row {
                 &observation.state,
                 observation.sensitive.iter().map(String::as_str),
             )?;
-            (state.root.to_json(), state.leaves())
-        };
-        Ok(Self {
-            key: observation.key.clone(),
-            dialect: observation.dialect,
-            address: observation.address.clone(),
-            aliases: observation.aliases.join("\n"),
-            presence: observation.presence,
-            collection: observation.collection.clone(),
-            tainted: observation.tainted,
-            duplicate: false,
-            leaves,
-            state,
-            raw: xxh3_64_with_seed(&observation.state, seed).max(1),
-            order: (observation.version, observation.observed_at),
-        })
+            row.state = state.root.to_json();
+            row.leaves = state.leaves();
+        }
+        Ok(row)
     }
 }
 
@@ -269,6 +257,19 @@ pub struct BaselineRow<'a> {
     pub tainted: bool,
     pub duplicate: bool,
     pub state: &'a [u8],
+}
+
+impl BaselineRow<'_> {
+    /// The key, owned.
+    pub fn key(&self) -> ResourceKey {
+        ResourceKey {
+            provider: self.provider.to_owned(),
+            account: self.account.to_owned(),
+            region: self.region.to_owned(),
+            resource_type: self.resource_type.to_owned(),
+            id: self.id.to_owned(),
+        }
+    }
 }
 
 /// The rows do not have the schema of a baseline.

@@ -3,18 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use deployforge_canon::{Canon, Normalise, Parser};
+use deployforge_canon::Parser;
 use deployforge_model::{
-    BaselineKind, Dialect, Key128, Mode, ObservationBatch, ResourceKey, Scope, Severity,
-    UnknownReason, Verdict,
+    BaselineKind, Dialect, Key128, ObservationBatch, ResourceKey, Scope, Severity, UnknownReason,
+    Verdict,
 };
-use deployforge_policy::Policy;
 use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::baseline::{Baseline, BaselineRows, NotABaseline};
+use crate::entry::{Entry, Restored, Unseen};
 use crate::output::{OpenFinding, Output};
-use crate::shard::{BatchOrigin, Context, Entry, Loaded, Restored, Routed, Shard, Unseen, row_key};
+use crate::shard::{BatchOrigin, Context, Loaded, Routed, Settings, Shard};
 
 /// How many shards state is split into: more than threads, so that a slow one does not hold up the
 /// rest, and fixed, so that state can move.
@@ -22,25 +22,6 @@ const SHARDS: usize = 64;
 
 /// Sweeps under way at once; the start of one more ends the oldest unfinished.
 const SWEEPS_MAX: usize = 1024;
-
-/// What a comparator is made with.
-#[derive(Debug)]
-pub struct Settings {
-    /// Seeds keys and fingerprints.
-    pub seed: u64,
-    /// Keys the hashes that are kept.
-    pub hash_key: [u8; 32],
-    /// Makes states canonical.
-    pub canon: Canon,
-    /// Weights, severities, environments.
-    pub policy: Policy,
-    /// What counts, if it is not the baseline's own choice.
-    pub mode: Option<Mode>,
-    /// Which normalisers are asked.
-    pub normalise: Normalise,
-    /// Whether changed states are put out.
-    pub keep_states: bool,
-}
 
 /// Compares observations with baselines, shard by shard on all cores.
 #[derive(Debug)]
@@ -84,7 +65,6 @@ impl Comparator {
     /// Loads baselines. Where two claim one resource, a declared one goes before a recorded one;
     /// two of a kind must agree, or the resource is `unknown` (`duplicate`).
     pub fn new(settings: Settings, baselines: Vec<Baseline>) -> Result<Self, NotABaseline> {
-        let seed = settings.seed;
         let mut loaded = Vec::with_capacity(baselines.len());
         for baseline in baselines {
             loaded.push(Loaded {
@@ -95,16 +75,7 @@ impl Comparator {
             });
         }
         loaded.sort_by_key(|loaded| loaded.info.kind != BaselineKind::Declared);
-        let context = Context {
-            seed,
-            hash_key: settings.hash_key,
-            canon: settings.canon,
-            policy: settings.policy,
-            mode: settings.mode,
-            normalise: settings.normalise,
-            keep_states: settings.keep_states,
-            baselines: loaded,
-        };
+        let context = Context { settings, baselines: loaded };
         let mut comparator = Self {
             context,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
@@ -122,7 +93,7 @@ impl Comparator {
             for r in 0..loaded.rows.len() {
                 let row = loaded.rows.row(r);
                 self.dialects.insert(row.dialect);
-                let key = loaded.rows.key128(r, self.context.seed);
+                let key = loaded.rows.key128(r, self.context.settings.seed);
                 let entry = self.shards[key.shard(SHARDS)].entry(key);
                 match entry.baseline {
                     None => entry.baseline = Some((b as u16, r as u32)),
@@ -136,7 +107,7 @@ impl Comparator {
                     }
                 }
                 for alias in row.aliases.split('\n').filter(|alias| is_global(alias)) {
-                    let hash = xxh3_64_with_seed(alias.as_bytes(), self.context.seed);
+                    let hash = xxh3_64_with_seed(alias.as_bytes(), self.context.settings.seed);
                     self.aliases
                         .entry(hash)
                         .and_modify(|known| {
@@ -158,7 +129,7 @@ impl Comparator {
     /// Takes up what the history last knew.
     pub fn restore(&mut self, resources: Vec<Restored>) {
         for restored in resources {
-            let key = restored.key.hash128(self.context.seed);
+            let key = restored.key.hash128(self.context.settings.seed);
             self.shards[key.shard(SHARDS)].restore(key, restored);
         }
     }
@@ -195,7 +166,7 @@ impl Comparator {
             let (mut key, mut unmapped) = (own, false);
             if !self.shards[own.shard(SHARDS)].declares(own) {
                 let known = observation.aliases().filter(|alias| is_global(alias)).find_map(|a| {
-                    let hash = xxh3_64_with_seed(a.as_bytes(), self.context.seed);
+                    let hash = xxh3_64_with_seed(a.as_bytes(), self.context.settings.seed);
                     self.aliases.get(&hash).copied().flatten()
                 });
                 match known {
@@ -330,7 +301,7 @@ impl Comparator {
                 return None;
             }
             let (key, address) = if let Some(row) = declared {
-                (row_key(&row), row.address)
+                (row.key(), row.address)
             } else {
                 let (key, _) = entry.detail.as_ref()?.identity.as_ref()?;
                 ((**key).clone(), None)
@@ -342,7 +313,7 @@ impl Comparator {
                 verdict: entry.verdict.unwrap_or(Verdict::Unknown),
                 reason: entry.reason.or(unobserved),
                 score: entry.score,
-                severity: entry.severity(&self.context.policy),
+                severity: entry.severity(&self.context.settings.policy),
                 leaves: entry.leaves,
                 findings: entry.findings(),
                 declared: declared.is_some(),
@@ -364,7 +335,7 @@ struct Described<'a> {
 fn describe<'a>(context: &'a Context, entry: &Entry) -> Option<Described<'a>> {
     if let Some((baseline, row)) = entry.baseline {
         let row = context.baselines[usize::from(baseline)].rows.row(row as usize);
-        let (key, dialect, collection) = (row_key(&row), row.dialect, row.collection);
+        let (key, dialect, collection) = (row.key(), row.dialect, row.collection);
         return (!row.deposed).then_some(Described { key, dialect, collection, declared: true });
     }
     entry.verdict?;

@@ -13,13 +13,16 @@
 mod baseline;
 mod comparator;
 mod diff;
+mod entry;
+mod judge;
 mod output;
 mod shard;
 
 pub use baseline::{Added, Baseline, BaselineBuilder, BaselineRow, BaselineRows, NotABaseline};
-pub use comparator::{Comparator, ResourceView, Settings};
+pub use comparator::{Comparator, ResourceView};
 pub use diff::{Comparison, DiffOptions, Difference, compare};
+pub use entry::Restored;
 pub use output::{
     CheckCounts, FindingRow, Levels, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };
-pub use shard::{BatchOrigin, Context, Restored, Routed, Shard};
+pub use shard::{BatchOrigin, Context, Routed, Settings, Shard};

@@ -10,7 +10,7 @@ use deployforge_model::{
     Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope,
     Sweep,
 };
-use deployforge_sources::{Location, SourceError, expand, open};
+use deployforge_sources::{ByteStream, Location, SourceError, expand, open};
 use deployforge_state::FileMark;
 
 /// The limits of reading; they stand in the docs' table of limits too.
@@ -194,6 +194,40 @@ pub fn read_inputs(
     receiver
 }
 
+/// Reads a stream to its end in chunks and hands records and bytes read (as they lie on the disk) to
+/// `each`; `None` from it ends the reading. A stream that fails midway is truncated, not lost.
+pub(crate) fn read_records(
+    input: &Input,
+    mut stream: ByteStream,
+    stop: &AtomicBool,
+    each: &mut dyn FnMut(&mut Vec<Record>, u64) -> Option<()>,
+) -> Option<ReadSummary> {
+    let mut reader = Reader::new(ReadOptions {
+        format: input.format,
+        defaults: input.defaults.clone(),
+        ..ReadOptions::default()
+    });
+    let mut chunk = vec![0; LIMITS.chunk_bytes];
+    let mut records = Vec::new();
+    let mut packed = 0;
+    while !stop.load(Ordering::Relaxed) {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(size) => reader.push(&chunk[..size], &mut records),
+            Err(error) => {
+                reader.truncate(&error.to_string(), &mut records);
+                break;
+            }
+        }
+        let now = stream.compressed_bytes_read();
+        each(&mut records, now - packed)?;
+        packed = now;
+    }
+    let summary = reader.finish(&mut records);
+    each(&mut records, 0)?;
+    Some(summary)
+}
+
 /// Reads one file; `None` from its methods says that nobody listens any more.
 struct FileReader<'a> {
     source: Arc<str>,
@@ -215,40 +249,19 @@ impl FileReader<'_> {
         let source = Arc::clone(&input.source);
         let file: Arc<str> = input.file().into();
         let mark = input.mark();
-        let mut stream = match open(&input.location) {
+        let stream = match open(&input.location) {
             Ok(stream) => stream,
             Err(error) => return sender.send(Feed::Unreadable { source, file, error }).ok(),
         };
         sender
             .send(Feed::FileStart { source: Arc::clone(&source), file: Arc::clone(&file) })
             .ok()?;
-        let options = ReadOptions {
-            format: input.format,
-            defaults: input.defaults.clone(),
-            ..ReadOptions::default()
-        };
-        let mut reader = Reader::new(options);
         let builder = ObservationBatchBuilder::new(seed);
         let mut this = FileReader { source, file, clock, sender, builder, scopes: HashSet::new() };
-        let mut chunk = vec![0; LIMITS.chunk_bytes];
-        let mut records = Vec::new();
-        let mut packed = 0;
-        while !stop.load(Ordering::Relaxed) {
-            match stream.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(size) => reader.push(&chunk[..size], &mut records),
-                Err(error) => {
-                    reader.truncate(&error.to_string(), &mut records);
-                    break;
-                }
-            }
-            this.hand_on(&mut records)?;
-            let now = stream.compressed_bytes_read();
-            this.send(Feed::Progress { bytes: now - packed })?;
-            packed = now;
-        }
-        let summary = reader.finish(&mut records);
-        this.hand_on(&mut records)?;
+        let summary = read_records(input, stream, stop, &mut |records, bytes| {
+            this.hand_on(records)?;
+            this.send(Feed::Progress { bytes })
+        })?;
         this.flush()?;
         let scopes = this.scopes.drain().collect();
         let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));

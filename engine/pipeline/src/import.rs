@@ -1,14 +1,14 @@
 //! Inputs into a baseline.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use deployforge_canon::Canon;
 use deployforge_compare::{Added, Baseline, BaselineBuilder, RejectRow};
-use deployforge_formats::{ReadOptions, Reader};
 use deployforge_model::{BaselineInfo, Clock, Dialect, Observation, Record};
 use deployforge_sources::{SourceError, open};
 
-use crate::{Input, LIMITS};
+use crate::Input;
+use crate::feed::read_records;
 
 /// A baseline and what was noticed on the way.
 #[derive(Debug)]
@@ -77,33 +77,15 @@ impl Import<'_> {
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), SourceError> {
         let file = input.file();
-        let mut stream = open(&input.location)?;
-        let mut reader = Reader::new(ReadOptions {
-            format: input.format,
-            defaults: input.defaults.clone(),
-            ..ReadOptions::default()
+        let stream = open(&input.location)?;
+        let summary = read_records(input, stream, stop, &mut |records, bytes| {
+            self.take(records, &file);
+            progress(bytes);
+            Some(())
         });
-        let mut chunk = vec![0; LIMITS.chunk_bytes];
-        let mut records = Vec::new();
-        let mut packed = 0;
-        while !stop.load(Ordering::Relaxed) {
-            match stream.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(size) => reader.push(&chunk[..size], &mut records),
-                Err(error) => {
-                    reader.truncate(&error.to_string(), &mut records);
-                    break;
-                }
-            }
-            self.take(&mut records, &file);
-            let now = stream.compressed_bytes_read();
-            progress(now - packed);
-            packed = now;
-        }
-        let summary = reader.finish(&mut records);
-        self.take(&mut records, &file);
         self.flush(&file);
-        self.notes.extend(summary.notes.into_iter().map(|note| format!("{file}: {note}")));
+        let notes = summary.map(|summary| summary.notes).unwrap_or_default();
+        self.notes.extend(notes.into_iter().map(|note| format!("{file}: {note}")));
         Ok(())
     }
 

@@ -179,13 +179,7 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
         });
         if wanted {
             found.push(ShowResource {
-                key: ResourceKey {
-                    provider: row.provider.to_owned(),
-                    account: row.account.to_owned(),
-                    region: row.region.to_owned(),
-                    resource_type: row.resource_type.to_owned(),
-                    id: row.id.to_owned(),
-                },
+                key: row.key(),
                 address: row.address.map(str::to_owned),
                 dialect: row.dialect.name(),
                 tainted: row.tainted,
@@ -261,13 +255,7 @@ fn as_observation(
         .stored_state(&mut Parser::default(), row.dialect, row.resource_type, row.state)
         .map_err(|error| CommandError::new(format!("{}: {error}", row.id)))?;
     Ok(Observation {
-        key: ResourceKey {
-            provider: row.provider.to_owned(),
-            account: row.account.to_owned(),
-            region: row.region.to_owned(),
-            resource_type: row.resource_type.to_owned(),
-            id: row.id.to_owned(),
-        },
+        key: row.key(),
         dialect: row.dialect,
         address: row.address.map(str::to_owned),
         aliases: row.aliases.split('\n').map(str::to_owned).collect(),

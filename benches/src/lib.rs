@@ -1,1 +1,0 @@
-//! Benches of every step, and the replay harness.
