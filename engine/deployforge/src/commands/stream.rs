@@ -120,8 +120,9 @@ pub(crate) fn say_rejects(count: u64, first: &[String]) {
     if count > first.len() as u64 {
         anstream::eprintln!("… and {} more", count - first.len() as u64);
     }
+    let records = if count == 1 { "record" } else { "records" };
     anstream::eprintln!(
-        "{}warning:{} {count} records could not be read; the rest was, and the exit code is 2",
+        "{}warning:{} {count} {records} could not be read; the rest was, and the exit code is 2",
         render::YELLOW,
         render::RESET
     );
