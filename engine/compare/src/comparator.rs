@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::baseline::{Baseline, BaselineRows, NotABaseline};
-use crate::entry::{Entry, Restored, Unseen};
+use crate::entry::{Entry, Identity, Restored, Unseen};
 use crate::output::{OpenFinding, Output};
 use crate::shard::{BatchOrigin, Context, Loaded, Routed, Settings, Shard};
 
@@ -303,8 +303,8 @@ impl Comparator {
             let (key, address) = if let Some(row) = declared {
                 (row.key(), row.address)
             } else {
-                let (key, _) = entry.detail.as_ref()?.identity.as_ref()?;
-                ((**key).clone(), None)
+                let identity = entry.detail.as_ref()?.identity.as_ref()?;
+                ((*identity.key).clone(), None)
             };
             let unobserved = entry.verdict.is_none().then_some(UnknownReason::Unobserved);
             Some(ResourceView {
@@ -313,7 +313,7 @@ impl Comparator {
                 verdict: entry.verdict.unwrap_or(Verdict::Unknown),
                 reason: entry.reason.or(unobserved),
                 score: entry.score,
-                severity: entry.severity(&self.context.settings.policy),
+                severity: entry.severity(),
                 leaves: entry.leaves,
                 findings: entry.findings(),
                 declared: declared.is_some(),
@@ -332,15 +332,15 @@ struct Described<'a> {
 }
 
 /// Describes an entry. Deposed objects are nobody's loss: `None`.
-fn describe<'a>(context: &'a Context, entry: &Entry) -> Option<Described<'a>> {
+fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>> {
     if let Some((baseline, row)) = entry.baseline {
         let row = context.baselines[usize::from(baseline)].rows.row(row as usize);
         let (key, dialect, collection) = (row.key(), row.dialect, row.collection);
         return (!row.deposed).then_some(Described { key, dialect, collection, declared: true });
     }
     entry.verdict?;
-    let (key, dialect) = entry.detail.as_ref()?.identity.as_ref()?;
-    Some(Described { key: (**key).clone(), dialect: *dialect, collection: "", declared: false })
+    let Identity { key, dialect, collection } = entry.detail.as_ref()?.identity.as_ref()?;
+    Some(Described { key: (**key).clone(), dialect: *dialect, collection, declared: false })
 }
 
 /// Whether an alias names one object in the whole world: an ARN, a full resource id or a URL. Plain

@@ -34,9 +34,18 @@ pub(crate) struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Detail {
     /// The identity of a resource that no baseline row holds.
-    pub(crate) identity: Option<(Arc<ResourceKey>, Dialect)>,
+    pub(crate) identity: Option<Identity>,
     pub(crate) findings: Vec<OpenFinding>,
     pub(crate) state_hash: Option<Box<str>>,
+}
+
+/// Who a resource is that no baseline declares.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) key: Arc<ResourceKey>,
+    pub(crate) dialect: Dialect,
+    /// The collection that last listed it; empty: none.
+    pub(crate) collection: Box<str>,
 }
 
 /// A verdict as it was last put out, to see whether it changed.
@@ -89,7 +98,9 @@ impl Entry {
         detail.state_hash = restored.state_hash;
         detail.findings = restored.findings;
         if !declared {
-            detail.identity = Some((restored.key, restored.dialect));
+            // The history does not keep the collection: a listing of it finds this one again.
+            let Restored { key, dialect, .. } = restored;
+            detail.identity = Some(Identity { key, dialect, collection: "".into() });
         }
     }
 
@@ -102,9 +113,9 @@ impl Entry {
     }
 
     /// The worst severity of what is open.
-    pub(crate) fn severity(&self, policy: &Policy) -> Option<Severity> {
+    pub(crate) fn severity(&self) -> Option<Severity> {
         let verdict = self.verdict?;
-        policy.verdict_severity(verdict).or_else(|| {
+        Policy::verdict_severity(verdict).or_else(|| {
             (verdict == Verdict::Drifted)
                 .then(|| self.findings().iter().filter(|f| f.counts()).map(|f| f.severity).max())
                 .flatten()

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::baseline::BaselineRow;
 use crate::diff::{Comparison, DiffOptions, Difference, compare};
-use crate::entry::{Entry, PutOut, Unseen};
+use crate::entry::{Entry, Identity, PutOut, Unseen};
 use crate::output::{
     CheckKey, FindingRow, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };
@@ -137,9 +137,14 @@ impl<'a> Judge<'a, '_> {
     fn remember_identity(&mut self) {
         if self.entry.baseline.is_none() {
             let observation = &self.observation;
+            let collection = observation.collection.unwrap_or_default();
             let detail = self.entry.detail();
-            if detail.identity.is_none() {
-                detail.identity = Some((Arc::new(observation.key()), observation.dialect));
+            if detail.identity.as_ref().is_none_or(|known| *known.collection != *collection) {
+                detail.identity = Some(Identity {
+                    key: Arc::new(observation.key()),
+                    dialect: observation.dialect,
+                    collection: collection.into(),
+                });
             }
         }
     }
@@ -293,7 +298,7 @@ impl<'a> Judge<'a, '_> {
         let identity = self.entry.detail.as_ref().and_then(|detail| detail.identity.as_ref());
         let key = match (identity, self.baseline_row()) {
             (_, Some(row)) => Arc::new(row.key()),
-            (Some((key, _)), None) => Arc::clone(key),
+            (Some(identity), None) => Arc::clone(&identity.key),
             (None, None) => Arc::new(self.observation.key()),
         };
         let address = self.baseline_row().and_then(|row| row.address).or(self.observation.address);
@@ -327,7 +332,7 @@ impl<'a> Judge<'a, '_> {
             }
         }
         let head = self.head();
-        settle(self.context, self.entry, head, judgement, version, hash, self.out);
+        settle(self.entry, head, judgement, version, hash, self.out);
         self.count();
     }
 
@@ -396,7 +401,7 @@ fn head_of(context: &Context, entry: &Entry, origin: &BatchOrigin) -> Option<Row
         let address = row.address.map(Into::into);
         return Some(head(context, entry, Arc::new(row.key()), address, row.dialect, origin, now));
     }
-    let (key, dialect) = entry.detail.as_ref()?.identity.as_ref()?;
+    let Identity { key, dialect, .. } = entry.detail.as_ref()?.identity.as_ref()?;
     Some(head(context, entry, Arc::clone(key), None, *dialect, origin, now))
 }
 
@@ -414,13 +419,12 @@ pub(crate) fn conclude(
         Unseen::Unknown(reason) => Judgement::unknown(reason),
     };
     if let Some(head) = head_of(context, entry, origin) {
-        settle(context, entry, head, judgement, None, None, out);
+        settle(entry, head, judgement, None, None, out);
     }
 }
 
 /// Compares a judgement with what was known, puts out the transitions, and remembers.
 fn settle(
-    context: &Context,
     entry: &mut Entry,
     head: RowHead,
     judgement: Judgement,
@@ -445,7 +449,7 @@ fn settle(
     }
     let before = entry.put_out.replace(now);
     if before != Some(now) {
-        let severity = entry.severity(&context.settings.policy);
+        let severity = entry.severity();
         out.verdicts.push(VerdictRow {
             head,
             verdict: entry.verdict,

@@ -167,7 +167,7 @@ impl Policy {
 
     /// The severity of a verdict that has no findings: `missing` is critical, `unmanaged`
     /// informational.
-    pub fn verdict_severity(&self, verdict: Verdict) -> Option<Severity> {
+    pub fn verdict_severity(verdict: Verdict) -> Option<Severity> {
         match verdict {
             Verdict::Missing => Some(Severity::Critical),
             Verdict::Unmanaged => Some(Severity::Informational),

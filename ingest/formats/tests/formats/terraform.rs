@@ -61,6 +61,7 @@ fn addresses_render_modules_and_indexes() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn keys_come_from_arn_attributes_alias_and_configuration() {
     let options = ReadOptions {
         defaults: KeyDefaults {
