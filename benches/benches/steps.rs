@@ -99,6 +99,7 @@ fn steps(c: &mut Criterion) {
                 |comparator| {
                     let origin = BatchOrigin {
                         source: "bench".into(),
+                        file: "bench".into(),
                         ingested_at: Timestamp(0),
                         stored: false,
                     };

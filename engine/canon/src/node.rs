@@ -75,7 +75,10 @@ impl Node {
     pub fn leaves(&self) -> u32 {
         let sum: u32 = match self {
             Self::Array(items) | Self::Set(items) => items.iter().map(Self::leaves).sum(),
-            Self::Keyed(keyed) => keyed.entries.iter().map(|(_, item)| item.leaves()).sum(),
+            // A key field is part of the address, not an attribute.
+            Self::Keyed(keyed) => {
+                keyed.entries.iter().map(|(_, item)| item.leaves().max(2) - 1).sum()
+            }
             Self::Object(members) => members.iter().map(|(_, item)| item.leaves()).sum(),
             _ => 1,
         };

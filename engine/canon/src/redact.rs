@@ -68,7 +68,9 @@ pub fn is_secret_name(name: &str) -> bool {
     } else {
         name.into()
     };
-    SECRET_ENDINGS.iter().any(|ending| plain.ends_with(ending)) || plain == "token"
+    let one = plain.strip_suffix('s').unwrap_or(&plain);
+    let ends = |name: &str| SECRET_ENDINGS.iter().any(|ending| name.ends_with(ending));
+    ends(&plain) || ends(one) || one == "token"
 }
 
 impl Redactor {
@@ -148,6 +150,23 @@ impl Redactor {
         }
     }
 
+    /// Every text at or below a name that says secret; numbers and flags there are settings.
+    fn redact_texts(&self, node: &mut Node) -> bool {
+        match node {
+            Node::Object(members) => {
+                members.iter_mut().fold(false, |found, (_, value)| self.redact_texts(value) | found)
+            }
+            Node::Array(items) | Node::Set(items) => {
+                items.iter_mut().fold(false, |found, item| self.redact_texts(item) | found)
+            }
+            Node::String(text) if !text.is_empty() => {
+                *node = self.secret(node);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn redact_named(&self, node: &mut Node) -> bool {
         match node {
             Node::Object(members) => {
@@ -159,12 +178,8 @@ impl Redactor {
                 for (name, value) in members {
                     let secret =
                         is_secret_name(name) || (named && matches!(&**name, "value" | "Value"));
-                    if secret && matches!(value, Node::String(text) if !text.is_empty()) {
-                        *value = self.secret(value);
-                        found = true;
-                    } else {
-                        found |= self.redact_named(value);
-                    }
+                    found |=
+                        if secret { self.redact_texts(value) } else { self.redact_named(value) };
                 }
                 found
             }
@@ -184,7 +199,7 @@ impl Redactor {
 
     /// JSON inside a text, redacted and written back, where it held a secret.
     fn redact_json_text(&self, text: &str) -> Option<Box<str>> {
-        if !text.starts_with(['{', '[']) {
+        if !text.trim_start().starts_with(['{', '[']) {
             return None;
         }
         let mut inner = Parser::default().value(text.as_bytes(), Limits::default(), false).ok()?;
@@ -212,7 +227,7 @@ mod tests {
 
     #[test]
     fn secrets_do_not_survive() {
-        let text = r#"{"masterUserPassword":"planted-1","a":{"b":["planted-2",5]},"env":[{"name":"DB_PASSWORD","value":"planted-3"}],"defs":"[{\"api_key\":\"planted-4\"}]","passwordLength":12}"#;
+        let text = r#"{"masterUserPassword":"planted-1","a":{"b":["planted-2",5]},"env":[{"name":"DB_PASSWORD","value":"planted-3"}],"defs":"[{\"api_key\":\"planted-4\"}]","passwordLength":12,"Passwords":["planted-5"],"secret":{"v":"planted-6"},"text":" {\"password\":\"planted-7\"}"}"#;
         let out = redacted(text, &["/a/b"]);
         assert!(!out.contains("planted"), "{out}");
         assert!(out.contains(r#""passwordLength":12"#), "numbers under telling names are settings");

@@ -215,12 +215,14 @@ impl Comparator {
     }
 
     /// The listing is complete: what its scope covers and it did not list is missing, or gone if no
-    /// baseline declares it. `scopes` replaces the scope it began with. An unknown id does nothing.
+    /// baseline declares it. `scopes` replaces the scope it began with; `dialect` is what a listing
+    /// of nothing is written in. An unknown id does nothing.
     pub fn sweep_end(
         &mut self,
         origin: &BatchOrigin,
         id: &str,
         scopes: Option<Vec<Scope>>,
+        dialect: Dialect,
     ) -> Output {
         let Some(mut sweep) = self.sweeps.remove(&(Arc::clone(&origin.source), id.to_owned()))
         else {
@@ -228,6 +230,9 @@ impl Comparator {
         };
         if let Some(scopes) = scopes {
             sweep.scopes = scopes;
+        }
+        if sweep.dialects.is_empty() {
+            sweep.dialects.insert(dialect);
         }
         let decide = |context: &Context, entry: &Entry| {
             let Described { key, dialect, collection, declared } = describe(context, entry)?;

@@ -121,8 +121,25 @@ fn weigh(node: &Node, path: &str, policy: &Policy, resource_type: &str) -> f64 {
             .sum()
     };
     match node {
-        Node::Array(items) | Node::Set(items) if !items.is_empty() => list(items),
-        Node::Keyed(keyed) if !keyed.entries.is_empty() => named(&keyed.entries),
+        Node::Array(items) if !items.is_empty() => list(items),
+        Node::Set(items) if !items.is_empty() => items
+            .iter()
+            .map(|item| {
+                let segment = content_segment(&item.to_json());
+                weigh(item, &join(path, &segment), policy, resource_type)
+            })
+            .sum(),
+        Node::Keyed(keyed) if !keyed.entries.is_empty() => {
+            let field = keyed.value_field();
+            keyed
+                .entries
+                .iter()
+                .map(|(name, item)| {
+                    let value = field.and_then(|field| item.get(field)).unwrap_or(item);
+                    weigh(value, &join(path, name), policy, resource_type)
+                })
+                .sum()
+        }
         Node::Object(members) if !members.is_empty() => named(members),
         _ => policy.weight(resource_type, path),
     }

@@ -75,10 +75,15 @@ impl<'a> Judge<'a, '_> {
             // seen by this process), neither is more right than the other.
             Order::Same if self.entry.raw != 0 && !self.same_content() => {
                 self.entry.raw = raw;
+                self.entry.canonical = 0;
                 self.settle(Judgement::unknown(UnknownReason::Conflicting), None);
                 return;
             }
             Order::Same | Order::Newer => {}
+        }
+        if self.entry.reason == Some(UnknownReason::Conflicting) {
+            self.entry.raw = 0;
+            self.entry.canonical = 0;
         }
         self.entry.version = self.observation.version.or(self.entry.version);
         self.entry.observed_at = Some(observed_at);
@@ -288,7 +293,7 @@ impl<'a> Judge<'a, '_> {
             error,
             &observation.key(),
             observation.state,
-            (Arc::clone(&self.origin.source), observation.position, self.origin.ingested_at),
+            (Arc::clone(&self.origin.file), observation.position, self.origin.ingested_at),
         ));
         self.entry.canonical = 0;
         self.settle(Judgement::unknown(UnknownReason::Unreadable), None);
@@ -418,6 +423,9 @@ pub(crate) fn conclude(
         Unseen::Gone => Judgement::plain(None),
         Unseen::Unknown(reason) => Judgement::unknown(reason),
     };
+    // The next observation is judged afresh, even if it is the one from before.
+    entry.raw = 0;
+    entry.canonical = 0;
     if let Some(head) = head_of(context, entry, origin) {
         settle(entry, head, judgement, None, None, out);
     }

@@ -66,6 +66,8 @@ impl Context {
 pub struct BatchOrigin {
     /// The source's name.
     pub source: Arc<str>,
+    /// The file it stands in, which rows of rejects name.
+    pub file: Arc<str>,
     /// When it was taken in.
     pub ingested_at: Timestamp,
     /// The states are canonical JSON that we wrote, with hashes of secrets in it.

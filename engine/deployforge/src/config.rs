@@ -130,19 +130,38 @@ fn check(config: &ConfigFile) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The expected name nearest to the unknown one, out of serde's message.
+/// The key nearest to the unknown one that the message names, out of all keys of the schema.
 fn suggestion(message: &str) -> Option<String> {
-    let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if !message.contains("unknown") {
-        return None;
-    }
-    let (wrong, expected) = names.split_first()?;
-    expected
-        .iter()
-        .map(|name| (strsim::jaro_winkler(wrong, name), *name))
-        .filter(|(near, _)| *near > 0.75)
+    let (_, rest) = message.split_once("unknown field ")?;
+    let quote = rest.chars().next()?;
+    let wrong = rest[quote.len_utf8()..].split(quote).next()?;
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).ok()?;
+    let mut keys = Vec::new();
+    schema_keys(&schema, &mut keys);
+    keys.into_iter()
+        .filter(|key| *key != wrong)
+        .map(|key| (strsim::jaro_winkler(wrong, key), key))
+        .filter(|(near, _)| *near > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name.to_owned())
+        .map(|(_, key)| key.to_owned())
+}
+
+/// Every property name of a JSON Schema.
+fn schema_keys<'a>(schema: &'a serde_json::Value, keys: &mut Vec<&'a str>) {
+    match schema {
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                if name == "properties"
+                    && let Some(properties) = value.as_object()
+                {
+                    keys.extend(properties.keys().map(String::as_str));
+                }
+                schema_keys(value, keys);
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| schema_keys(item, keys)),
+        _ => {}
+    }
 }
 
 #[cfg(test)]

@@ -36,9 +36,19 @@ fn main() -> ExitCode {
         Ok(outcome) => outcome.into(),
         Err(CommandError { broken_pipe: true, .. }) => ExitCode::SUCCESS,
         Err(error) => {
-            anstream::eprintln!("{}error:{} {}", render::RED, render::RESET, error.message);
+            anstream::eprintln!(
+                "{}error:{} {}",
+                render::RED,
+                render::RESET,
+                render::safe_lines(&error.message)
+            );
             for hint in &error.hints {
-                anstream::eprintln!("{}hint:{} {hint}", render::CYAN, render::RESET);
+                anstream::eprintln!(
+                    "{}hint:{} {}",
+                    render::CYAN,
+                    render::RESET,
+                    render::safe_lines(hint)
+                );
             }
             ExitCode::from(2)
         }

@@ -31,6 +31,16 @@ pub(crate) fn safe(text: &str) -> String {
         .collect()
 }
 
+/// As [`safe`], for text of several lines.
+pub(crate) fn safe_lines(text: &str) -> String {
+    text.split('\n').map(safe).collect::<Vec<_>>().join("\n")
+}
+
+/// `1 file`, `2 files`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `text`, cut in the middle to at most `width` characters.
 pub(crate) fn shorten(text: &str, width: usize) -> String {
     let count = text.chars().count();

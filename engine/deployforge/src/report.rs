@@ -32,7 +32,7 @@ pub(crate) struct Summary {
     pub(crate) unknown: u64,
     /// Findings that count.
     pub(crate) findings: u64,
-    /// Differences that a normaliser suppressed, and informational ones.
+    /// Differences that a normaliser suppressed.
     pub(crate) suppressed: u64,
     /// The share of resources that could be judged, 0 to 1.
     pub(crate) coverage: f64,
@@ -103,7 +103,7 @@ impl Summary {
             if finding.counts() {
                 self.findings += 1;
                 self.by_severity.add(finding.severity);
-            } else {
+            } else if finding.fold.is_some() {
                 self.suppressed += 1;
             }
         }
@@ -274,14 +274,14 @@ impl Summary {
     /// One line for people.
     pub(crate) fn line(&self) -> String {
         let mut line = format!(
-            "{} checked: {} in sync, {} drifted; {} missing, {} unmanaged, {} unknown; {} findings, {} suppressed; coverage {}, score {:.3}",
+            "{} checked: {} in sync, {} drifted; {} missing, {} unmanaged, {} unknown; {}, {} suppressed; coverage {}, score {:.3}",
             self.checked,
             self.in_sync,
             self.drifted,
             self.missing,
             self.unmanaged,
             self.unknown,
-            self.findings,
+            render::count(self.findings, "finding"),
             self.suppressed,
             render::percent(self.coverage),
             self.score,

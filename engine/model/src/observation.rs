@@ -20,6 +20,20 @@ named! {
     }
 }
 
+impl Dialect {
+    /// The dialect that a type's name is written in: `AWS::S3::Bucket`, `aws_s3_bucket`, anything.
+    pub fn of_type(resource_type: &str) -> Self {
+        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        if resource_type.contains("::") {
+            Self::AwsConfig
+        } else if resource_type.contains('_') && resource_type.chars().all(lower) {
+            Self::Terraform
+        } else {
+            Self::Native
+        }
+    }
+}
+
 /// Whether the resource existed when it was observed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,6 +177,8 @@ named! {
         Encrypted = "encrypted",
         /// Nothing in it.
         Empty = "empty",
+        /// The file could not be opened.
+        Unreadable = "unreadable",
     }
 }
 

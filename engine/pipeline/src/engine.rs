@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, RejectRow};
+use deployforge_formats::Format;
 use deployforge_model::{
     Clock, Dialect, ObservationBatch, Reject, RejectCode, Scope, SourcePosition, Sweep,
 };
@@ -102,8 +103,8 @@ impl Engine {
             Feed::FileStart { source, file } => {
                 self.comparator.sweep_start(&source, &file_sweep(&file), Scope::default());
             }
-            Feed::Batch { source, batch } => {
-                let origin = self.origin(source);
+            Feed::Batch { source, file, batch } => {
+                let origin = BatchOrigin { file, ..self.origin(source) };
                 for row in 0..batch.len() {
                     self.totals.dialects.insert(batch.row(row).dialect);
                 }
@@ -123,14 +124,16 @@ impl Engine {
                 // Only a complete listing proves absence; any other file's frame just ends.
                 let scopes = if summary.complete_listing { scopes } else { Vec::new() };
                 let origin = self.origin(source);
-                let output = self.comparator.sweep_end(&origin, &file_sweep(&file), Some(scopes));
+                let dialect = dialect_of(summary.format);
+                let output =
+                    self.comparator.sweep_end(&origin, &file_sweep(&file), Some(scopes), dialect);
                 self.gather(output);
             }
             Feed::Unreadable { source, file, error } => {
                 self.totals.unreadable += 1;
                 let reject = Reject {
                     position: SourcePosition::default(),
-                    code: RejectCode::Malformed,
+                    code: RejectCode::Unreadable,
                     reason: error.to_string(),
                     hash: String::new(),
                     size: 0,
@@ -145,7 +148,7 @@ impl Engine {
             Sweep::Start { id, scope } => self.comparator.sweep_start(&source, &id, scope),
             Sweep::End { id } => {
                 let origin = self.origin(source);
-                let output = self.comparator.sweep_end(&origin, &id, None);
+                let output = self.comparator.sweep_end(&origin, &id, None, Dialect::Native);
                 self.gather(output);
             }
         }
@@ -177,7 +180,8 @@ impl Engine {
     }
 
     fn origin(&self, source: Arc<str>) -> BatchOrigin {
-        BatchOrigin { source, ingested_at: self.clock.now(), stored: false }
+        let file = Arc::clone(&source);
+        BatchOrigin { source, file, ingested_at: self.clock.now(), stored: false }
     }
 
     /// Ends a batch audit: the inputs were everything there is.
@@ -187,6 +191,15 @@ impl Engine {
         let dialects = self.totals.dialects.clone();
         let output = self.comparator.audit_end(&origin, damaged, &dialects);
         self.gather(output);
+    }
+}
+
+/// The dialect that a format's resources are written in, for a listing that lists none.
+fn dialect_of(format: Option<Format>) -> Dialect {
+    match format {
+        Some(Format::TerraformState) => Dialect::Terraform,
+        Some(Format::AwsConfig) => Dialect::AwsConfig,
+        Some(Format::Native | Format::CloudEvents) | None => Dialect::Native,
     }
 }
 

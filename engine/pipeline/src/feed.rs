@@ -69,6 +69,8 @@ pub enum Feed {
     Batch {
         /// Whose they are.
         source: Arc<str>,
+        /// The file they stand in.
+        file: Arc<str>,
         /// The observations.
         batch: Box<ObservationBatch>,
     },
@@ -263,6 +265,12 @@ impl FileReader<'_> {
             this.send(Feed::Progress { bytes })
         })?;
         this.flush()?;
+        // A state that lists nothing still lists all of its collection.
+        let listed = summary
+            .collections
+            .iter()
+            .map(|collection| Scope { collection: Some(collection.clone()), ..Scope::default() });
+        this.scopes.extend(listed);
         let scopes = this.scopes.drain().collect();
         let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
         this.send(Feed::FileEnd { source, file, summary, mark, scopes })
@@ -307,7 +315,8 @@ impl FileReader<'_> {
             return Some(());
         }
         let batch = Box::new(self.builder.finish());
-        self.send(Feed::Batch { source: Arc::clone(&self.source), batch })
+        let (source, file) = (Arc::clone(&self.source), Arc::clone(&self.file));
+        self.send(Feed::Batch { source, file, batch })
     }
 }
 

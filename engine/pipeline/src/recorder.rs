@@ -107,6 +107,22 @@ pub fn open_findings(
             });
         }
     }
+    // A process that ended between two tables' commits left findings without their verdict: they are
+    // open all the same, and the verdict is put out when the resource is next observed.
+    for (key, findings) in open {
+        restored.push(Restored {
+            findings,
+            dialect: Dialect::of_type(&key.resource_type),
+            key: Arc::new(key),
+            verdict: None,
+            reason: None,
+            score: 0.0,
+            leaves: 0,
+            version: None,
+            observed_at: Timestamp(i64::MIN),
+            state_hash: None,
+        });
+    }
     Ok(restored)
 }
 

@@ -86,6 +86,9 @@ pub enum PolicyError {
         /// The weight it gives.
         weight: f64,
     },
+    /// A path that is not a pointer.
+    #[error("the policy's path `{0}` is not a JSON Pointer: start it with `/`")]
+    Path(String),
     /// Two environments of one name.
     #[error("the environment `{0}` is defined twice")]
     Environment(String),
@@ -108,6 +111,12 @@ impl Policy {
         for rule in &rules.weights {
             if !rule.weight.is_finite() || rule.weight < 0.0 {
                 return Err(PolicyError::Weight { path: rule.path.clone(), weight: rule.weight });
+            }
+        }
+        let paths = rules.weights.iter().map(|rule| &rule.path);
+        for path in paths.chain(rules.severities.iter().map(|rule| &rule.path)) {
+            if !path.is_empty() && !path.starts_with('/') {
+                return Err(PolicyError::Path(path.clone()));
             }
         }
         for (i, environment) in environments.iter().enumerate() {

@@ -33,6 +33,8 @@ pub struct ReadSummary {
     /// does not exist: a Terraform state, or an AWS Config snapshot (an item list with a
     /// `configSnapshotId`; history files look alike and list one type's past).
     pub complete_listing: bool,
+    /// The collections listed, when each lists itself: lineages of Terraform states, empty ones too.
+    pub collections: Vec<String>,
     /// Bytes read.
     pub bytes: u64,
     /// What was skipped or assumed on purpose, as short sentences with counts.
@@ -70,6 +72,7 @@ impl Reader {
             observations: tally.observations,
             rejects: tally.rejects,
             complete_listing: tally.whole_listings > 0 && tally.loose == 0 && tally.rejects == 0,
+            collections: tally.collections.clone(),
             bytes: self.framer.offset(),
             notes: tally.sentences(),
         }

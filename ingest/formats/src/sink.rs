@@ -63,6 +63,8 @@ pub(crate) struct Tally {
     pub(crate) rejects: u64,
     /// Documents that claim to list everything.
     pub(crate) whole_listings: u64,
+    /// Collections that were listed whole.
+    pub(crate) collections: Vec<String>,
     /// Records that stand outside any whole listing.
     pub(crate) loose: u64,
     notes: BTreeMap<Note, u64>,

@@ -134,7 +134,8 @@ impl History {
 
     /// Opens the history under `root` for reading; it must exist.
     pub async fn open(root: &Path) -> Result<Self, HistoryError> {
-        if !root.join(Table::Verdicts.name()).join("_delta_log").is_dir() {
+        // Opening makes nothing: a reader does not write.
+        if Table::ALL.iter().any(|table| !root.join(table.name()).join("_delta_log").is_dir()) {
             return Err(HistoryError::Absent(root.to_owned()));
         }
         Self::create(root).await

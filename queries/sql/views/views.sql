@@ -89,12 +89,13 @@ HAVING count(*) > 1;
 
 -- What was put right: findings that closed, and how long they were open.
 CREATE VIEW put_right AS
-SELECT c.environment, c.type, c.id, c.path, o.opened_at, c.observed_at AS closed_at,
-       c.observed_at - o.opened_at AS open_for
+SELECT c.environment, c.type, c.id, c.path, max(o.observed_at) AS opened_at,
+       c.observed_at AS closed_at, c.observed_at - max(o.observed_at) AS open_for
 FROM findings c
-JOIN (SELECT finding_id, min(observed_at) AS opened_at FROM findings
-      WHERE transition = 'opened' GROUP BY finding_id) o ON o.finding_id = c.finding_id
-WHERE c.transition = 'closed' AND c.kind <> 'reordered';
+JOIN findings o ON o.finding_id = c.finding_id AND o.transition = 'opened'
+               AND o.sequence < c.sequence
+WHERE c.transition = 'closed' AND c.kind <> 'reordered'
+GROUP BY c.sequence, c.environment, c.type, c.id, c.path, c.observed_at;
 
 -- Resource types: how many of each drift, and how far.
 CREATE VIEW types AS

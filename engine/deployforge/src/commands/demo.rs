@@ -243,7 +243,7 @@ fn summary(stream: &Stream<'_>) {
         ("unmanaged", summary.unmanaged),
         ("unknown", summary.unknown),
         ("findings", summary.findings),
-        ("suppressed or informational", summary.suppressed),
+        ("suppressed", summary.suppressed),
         ("observations", totals.observations),
         ("checks per minute", per_minute as u64),
     ] {

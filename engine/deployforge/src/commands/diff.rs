@@ -13,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::cli::{Diff, DiffFormat};
 use crate::config::ConfigFile;
 use crate::error::{CommandError, CommandResult, Outcome};
+use crate::render::safe;
 use crate::report::{Report, ResourceReport, Summary, of_comparison, write_to};
 use crate::setup::{HashKeys, canon, normalise};
 
@@ -128,7 +129,7 @@ impl Differ {
     ) -> Result<(ResourceReport, u64), (usize, String)> {
         let mut read = |side, text| {
             self.canon
-                .value(&mut self.parser, Dialect::Native, resource_type, text)
+                .value(&mut self.parser, Dialect::of_type(resource_type), resource_type, text)
                 .map_err(|error| (side, error.to_string()))
         };
         let (expected, observed) = (read(0, expected)?, read(1, observed)?);
@@ -177,7 +178,7 @@ impl Differ {
                     let id: &RawValue = id.as_deref().unwrap_or(RawValue::NULL);
                     let text = serde_json::to_string(&at).map_err(std::io::Error::from)?;
                     writeln!(out, "{{\"id\":{},\"error\":{text}}}", id.get())?;
-                    anstream::eprintln!("{}, {at}", path.display());
+                    anstream::eprintln!("{}, {}", path.display(), safe(&at));
                 }
             }
         }

@@ -54,8 +54,8 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     anstream::eprintln!("{}", summary.line());
     if stream.already > 0 {
         anstream::eprintln!(
-            "{} files were read before and have not changed; they were not read again",
-            stream.already
+            "{} read before and not changed since: not read again",
+            render::count(stream.already, "file")
         );
     }
     if !ended {

@@ -154,6 +154,10 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         sink.note(Note::NoResources, 1);
     }
     sink.tally.whole_listings += 1;
+    let lineage = members.text("lineage")?.unwrap_or_default();
+    if !lineage.is_empty() {
+        sink.tally.collections.push(lineage.into_owned());
+    }
     Ok(())
 }
 
