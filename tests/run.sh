@@ -1,54 +1,70 @@
 #!/usr/bin/env bash
-# Runs every test of the workspace. Installs what the tests need and the machine lacks, saying what;
-# without root it says exactly what to install. No server is needed yet: what a test starts, it stops.
-set -uo pipefail
+# Passes the tests: checks for what they need, gets what is missing (as root) or says what to install,
+# builds the workspace once and runs every test. From any folder, with no network besides crates.
+#
+#   DEPLOYFORGE_FIXTURES   the folder of fixtures [default: ../shared/fixtures beside the repository]
+#   DEPLOYFORGE_SCALE      resources of the large scenarios, such as 1000000 [default: small]
+set -u
 cd "$(dirname "$0")/.." || exit 2
 
-say() { printf '== %s\n' "$*"; }
+RUST_NEEDED=1.94
+say() { printf '%s\n' "$*"; }
 
-need_cc() {
-    command -v cc >/dev/null 2>&1 && return
+say "tests/run.sh: check for Rust $RUST_NEEDED and a C toolchain, build the workspace, run all its tests."
+
+# The first two numbers of a version, as one that can be compared.
+number() { printf '%s' "$1" | awk -F. '{ print $1 * 1000 + $2 }'; }
+
+missing=""
+for tool in cc make; do
+    command -v "$tool" >/dev/null 2>&1 || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-        say "installing a C toolchain: apt-get install -y build-essential"
-        apt-get update -q && apt-get install -y -q build-essential && return
+        say "Missing:$missing. Installing the package build-essential with apt-get."
+        if ! { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq build-essential; }; then
+            say "apt-get failed; install a C toolchain (cc, make) and run this again."
+            exit 2
+        fi
+    else
+        say "Missing:$missing. Install a C toolchain and run this again:"
+        say "  Debian, Ubuntu:  sudo apt-get install build-essential"
+        say "  Fedora:          sudo dnf install gcc make"
+        say "  macOS:           xcode-select --install"
+        exit 2
     fi
-    say "a C toolchain is missing; install it (Debian: apt-get install build-essential) and run this again"
+fi
+
+# Rust from rustup stands here even where the shell does not know it yet.
+[ -d "${CARGO_HOME:-$HOME/.cargo}/bin" ] && PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+if ! command -v cargo >/dev/null 2>&1 || ! command -v rustc >/dev/null 2>&1; then
+    say "Missing: Rust. Install version $RUST_NEEDED or newer, for instance from https://rustup.rs, and run this again."
     exit 2
-}
+fi
+have=$(rustc --version | awk '{ print $2 }')
+if [ "$(number "$have")" -lt "$(number "$RUST_NEEDED")" ]; then
+    say "Rust is $have, and $RUST_NEEDED or newer is needed: \`rustup update\` gets it."
+    exit 2
+fi
 
-need_rust() {
-    if ! command -v cargo >/dev/null 2>&1; then
-        say "Rust is missing; install it with rustup (1.94 or newer) and run this again"
-        exit 2
-    fi
-    local version
-    version=$(cargo --version | sed -E 's/cargo 1\.([0-9]+)\..*/\1/')
-    if [ "${version:-0}" -lt 94 ]; then
-        say "$(cargo --version) is too old; 1.94 or newer is needed: rustup update stable"
-        exit 2
-    fi
-}
+fixtures=${DEPLOYFORGE_FIXTURES:-../shared/fixtures}
+if [ ! -d "$fixtures" ]; then
+    say "The fixtures are not at $fixtures; set DEPLOYFORGE_FIXTURES to the folder that holds them."
+    exit 2
+fi
+DEPLOYFORGE_FIXTURES=$(cd "$fixtures" && pwd)
+export DEPLOYFORGE_FIXTURES
+say "Rust $have, $(cc --version | head -n 1), fixtures at $DEPLOYFORGE_FIXTURES."
 
-need_fixtures() {
-    export DEPLOYFORGE_FIXTURES="${DEPLOYFORGE_FIXTURES:-$PWD/../shared/fixtures}"
-    if [ ! -d "$DEPLOYFORGE_FIXTURES/1-terraform-state" ]; then
-        say "the fixtures are not at $DEPLOYFORGE_FIXTURES; set DEPLOYFORGE_FIXTURES to their folder: the vector tests need them and will fail"
-    fi
-}
+say "Building the workspace with its binaries and tests."
+# One set of packages for build and test: another one would have other features, and build twice.
+cargo build --workspace --bins --tests --locked "$@" || exit 1
 
-need_cc
-need_rust
-need_fixtures
-
-say "building the binary that the scenarios run"
-cargo build --locked || exit 1
-
-log=$(mktemp)
+say "Running every test."
+log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
-say "running the tests"
-cargo test --workspace --locked --no-fail-fast 2>&1 | tee "$log"
+cargo test --workspace --locked --no-fail-fast "$@" 2>&1 | tee "$log"
 status=${PIPESTATUS[0]}
-passed=$(awk '/^test result:/ {n += $4} END {print n + 0}' "$log")
-failed=$(awk '/^test result:/ {n += $6} END {print n + 0}' "$log")
-printf '%s passed, %s failed\n' "$passed" "$failed"
+
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
 exit "$status"

@@ -1,1 +1,41 @@
-//! The testkit and the scenarios.
+//! The testkit: the binary in a folder of its own, and things to feed it.
+//!
+//! A [`Lab`] is a temporary folder in which commands of the `deployforge` binary run as a user would
+//! type them; an [`Outcome`] is what one came to. [`make`] builds records of every format,
+//! [`Inventory`] a seeded inventory of any size whose drift is known, [`count_leaves`] counts
+//! attributes without any code of the engine. The scenarios in `scenarios/` use nothing else: they
+//! know the command line, the files and the SQL, and no crate that computes.
+
+mod binary;
+mod inventory;
+mod lab;
+pub mod make;
+mod outcome;
+mod places;
+
+pub use binary::binary;
+pub use inventory::{Drift, Inventory, Round};
+pub use lab::{Lab, Started};
+pub use outcome::Outcome;
+pub use places::{files_below, fixtures, root, scale, seconds};
+
+use serde_json::Value;
+
+/// How many attributes a JSON value holds: scalars and empty containers, each one.
+pub fn count_leaves(value: &Value) -> u64 {
+    match value {
+        Value::Array(items) if !items.is_empty() => items.iter().map(count_leaves).sum(),
+        Value::Object(members) if !members.is_empty() => members.values().map(count_leaves).sum(),
+        _ => 1,
+    }
+}
+
+/// The text of a member; panics where there is none, naming it.
+pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+    value[member].as_str().unwrap_or_else(|| panic!("no text `{member}` in {value}"))
+}
+
+/// The whole number of a member; panics where there is none, naming it.
+pub fn number(value: &Value, member: &str) -> u64 {
+    value[member].as_u64().unwrap_or_else(|| panic!("no whole number `{member}` in {value}"))
+}

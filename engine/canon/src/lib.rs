@@ -68,7 +68,7 @@ impl Canon {
         sensitive: impl Iterator<Item = &'a str>,
     ) -> Result<State, CanonError> {
         let mut root = parser.parse(slice, self.limits, false)?;
-        self.redactor.redact(&mut root, sensitive);
+        self.redactor.redact(&mut root, resource_type, sensitive);
         self.arrange(&mut root, dialect, resource_type);
         Ok(State { root })
     }
@@ -82,7 +82,7 @@ impl Canon {
         text: &[u8],
     ) -> Result<State, CanonError> {
         let mut root = parser.value(text, self.limits, false)?;
-        self.redactor.redact(&mut root, std::iter::empty());
+        self.redactor.redact(&mut root, resource_type, std::iter::empty());
         self.arrange(&mut root, dialect, resource_type);
         Ok(State { root })
     }

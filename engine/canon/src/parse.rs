@@ -134,9 +134,8 @@ fn from_tape<'t, 'i: 't>(
         Tape::Static(StaticNode::Bool(value)) => Node::Bool(*value),
         Tape::Static(StaticNode::I64(value)) => Node::Number(Number::Int(*value)),
         Tape::Static(StaticNode::U64(value)) => Node::Number(Number::from_u64(*value)),
-        Tape::Static(StaticNode::F64(value)) => {
-            Node::Number(Number::from_f64(*value).ok_or(Stop::Inexact)?)
-        }
+        // Many decimals share a double: the text must tell which it is.
+        Tape::Static(StaticNode::F64(_)) => return Err(Stop::Inexact),
         Tape::Array { len, .. } => {
             let mut items = Vec::with_capacity(*len);
             for _ in 0..*len {

@@ -1,11 +1,15 @@
 //! Sensitive values become keyed hashes before anything else sees them.
 //!
-//! Sensitive is what the source declares so, and every text whose name says so (see [`is_secret_name`]),
+//! Sensitive is what the source declares so, what `data/secrets.json` lists by type (states written
+//! by old versions hold such values and declare nothing), and every text whose name says so (see [`is_secret_name`]),
 //! whether it is a member, the `value` beside such a `name`, or either of these inside JSON text.
 //! The hash is keyed BLAKE3 under the deployment's key, so equal values stay equal within one
 //! deployment, a change is seen, and the value is not.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use deployforge_model::path::{segments, wildcard};
 
 use crate::node::{Node, Secret};
 use crate::parse::{Limits, Parser};
@@ -32,7 +36,8 @@ impl Default for Redactor {
 }
 
 /// The ends of names (lower case, without `_`, `-`, `.` and spaces) that hold secrets.
-const SECRET_ENDINGS: [&str; 22] = [
+const SECRET_ENDINGS: [&str; 23] = [
+    "accesskey",
     "password",
     "passwd",
     "passphrase",
@@ -57,6 +62,15 @@ const SECRET_ENDINGS: [&str; 22] = [
     "sastoken",
 ];
 
+/// The secret paths of types: `data/secrets.json`.
+fn typed() -> &'static [(String, String)] {
+    static TYPED: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        serde_json::from_str(include_str!("../data/secrets.json"))
+            .expect("the list parses, see the test")
+    });
+    &TYPED
+}
+
 /// Whether a member of this name holds a secret if it is a text.
 pub fn is_secret_name(name: &str) -> bool {
     let plain: Cow<'_, str> = if name.bytes().any(|b| !b.is_ascii_lowercase()) {
@@ -79,10 +93,21 @@ impl Redactor {
         Self { key, key_id: key_id.into() }
     }
 
-    /// Replaces every sensitive value below `root`.
-    pub fn redact<'a>(&self, root: &mut Node, declared: impl Iterator<Item = &'a str>) {
+    /// Replaces every sensitive value of a state of `resource_type` below `root`.
+    pub fn redact<'a>(
+        &self,
+        root: &mut Node,
+        resource_type: &str,
+        declared: impl Iterator<Item = &'a str>,
+    ) {
+        for (types, pointer) in typed() {
+            if wildcard(types, resource_type) {
+                let segments: Vec<String> = segments(pointer).collect();
+                self.redact_at(root, &segments);
+            }
+        }
         for pointer in declared {
-            let segments: Vec<String> = deployforge_model::path::segments(pointer).collect();
+            let segments: Vec<String> = segments(pointer).collect();
             self.redact_at(root, &segments);
         }
         self.redact_named(root);
@@ -238,6 +263,16 @@ mod tests {
     fn a_change_of_a_secret_is_seen() {
         assert_ne!(redacted(r#"{"password":"a"}"#, &[]), redacted(r#"{"password":"b"}"#, &[]));
         assert_eq!(redacted(r#"{"password":"a"}"#, &[]), redacted(r#"{"password":"a"}"#, &[]));
+    }
+
+    #[test]
+    fn types_have_secret_paths() {
+        assert_eq!(typed().len(), 13);
+        let mut root = Parser::default()
+            .value(br#"{"result":"planted","length":16}"#, Limits::default(), false)
+            .unwrap();
+        Redactor::default().redact(&mut root, "random_password", std::iter::empty());
+        assert!(!root.to_json().contains("planted"));
     }
 
     #[test]

@@ -130,7 +130,14 @@ impl Comparator {
     pub fn restore(&mut self, resources: Vec<Restored>) {
         for restored in resources {
             let key = restored.key.hash128(self.context.settings.seed);
-            self.shards[key.shard(SHARDS)].restore(key, restored);
+            let version = restored.baseline_version;
+            let shard = &mut self.shards[key.shard(SHARDS)];
+            shard.restore(key, restored);
+            let entry = shard.entry(key);
+            let loaded = entry.baseline.map_or(0, |(baseline, _)| {
+                self.context.baselines[usize::from(baseline)].info.version
+            });
+            entry.recalled = version == loaded;
         }
     }
 
@@ -437,7 +444,7 @@ mod tests {
         let mut comparator = comparator(&[one.clone(), two.clone()]);
         sweep(&mut comparator, &[one.clone(), two.clone()]);
         assert_eq!(verdict(&comparator, "v1"), (Verdict::InSync, None));
-        sweep(&mut comparator, &[two.clone()]);
+        sweep(&mut comparator, std::slice::from_ref(&two));
         assert_eq!(verdict(&comparator, "v1"), (Verdict::Missing, None));
         sweep(&mut comparator, &[one, two]);
         assert_eq!(verdict(&comparator, "v1"), (Verdict::InSync, None));

@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub(crate) observed_at: Option<Timestamp>,
     /// Sequence number of the batch that last saw it.
     pub(crate) seen: u64,
+    /// It comes from the history, and was judged against the baseline that is loaded.
+    pub(crate) recalled: bool,
     pub(crate) put_out: Option<PutOut>,
     /// What only resources that are not simply in sync need.
     pub(crate) detail: Option<Box<Detail>>,
@@ -71,6 +73,7 @@ impl Entry {
             version: None,
             observed_at: None,
             seen: 0,
+            recalled: false,
             put_out: None,
             detail: None,
         }
@@ -83,7 +86,7 @@ impl Entry {
         self.score = restored.score;
         self.leaves = restored.leaves;
         self.version = restored.version;
-        self.observed_at = Some(restored.observed_at);
+        self.observed_at = restored.observed_at;
         self.put_out = Some(PutOut {
             verdict: restored.verdict,
             reason: restored.reason,
@@ -142,7 +145,8 @@ pub struct Restored {
     pub score: f64,
     pub leaves: u32,
     pub version: Option<u64>,
-    pub observed_at: Timestamp,
+    pub observed_at: Option<Timestamp>,
+    pub baseline_version: u32,
     pub state_hash: Option<Box<str>>,
     pub findings: Vec<OpenFinding>,
 }

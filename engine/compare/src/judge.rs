@@ -71,20 +71,25 @@ impl<'a> Judge<'a, '_> {
                 self.out.levels.fingerprint += 1;
                 return self.count();
             }
-            // Two observations claim the same moment. If their content differs (and the first was
-            // seen by this process), neither is more right than the other.
-            Order::Same if self.entry.raw != 0 && !self.same_content() => {
-                self.entry.raw = raw;
-                self.entry.canonical = 0;
-                self.settle(Judgement::unknown(UnknownReason::Conflicting), None);
-                return;
-            }
-            Order::Same | Order::Newer => {}
+            // Two observations claim the same moment. If their content differs, neither is more
+            // right than the other.
+            // Deleted at this very moment: whatever else claims it is late.
+            Order::Same if self.deleted_now() => return self.count_late(),
+            Order::Same => match self.same_content() {
+                Ok(true) => {}
+                Ok(false) => return self.contradicted(raw),
+                Err(error) => {
+                    self.entry.raw = raw;
+                    return self.refuse(&error);
+                }
+            },
+            Order::Newer => {}
         }
         if self.entry.reason == Some(UnknownReason::Conflicting) {
             self.entry.raw = 0;
             self.entry.canonical = 0;
         }
+        self.entry.recalled = false;
         self.entry.version = self.observation.version.or(self.entry.version);
         self.entry.observed_at = Some(observed_at);
         self.remember_identity();
@@ -112,12 +117,52 @@ impl<'a> Judge<'a, '_> {
         }
     }
 
-    /// Whether the canonical content equals what was judged last.
-    fn same_content(&mut self) -> bool {
-        self.entry.canonical != 0
-            && self.state().is_ok_and(|s| {
-                s.fingerprint(self.context.settings.seed).max(1) == self.entry.canonical
-            })
+    fn deleted_now(&self) -> bool {
+        self.observation.presence != Presence::Deleted
+            && self.entry.raw != 0
+            && self.entry.canonical == 0
+            && matches!(self.entry.verdict, None | Some(Verdict::Missing))
+    }
+
+    fn contradicted(&mut self, raw: u64) {
+        self.entry.raw = raw;
+        self.entry.canonical = 0;
+        self.settle(Judgement::unknown(UnknownReason::Conflicting), None);
+    }
+
+    /// Whether the canonical content equals what was judged last, as far as that is known: in this
+    /// process by its fingerprint, after a restart by its hash, or by the baseline where it was in
+    /// sync. Where nothing is known of it, it is taken as equal and judged.
+    fn same_content(&mut self) -> Result<bool, CanonError> {
+        if self.entry.reason == Some(UnknownReason::Conflicting) {
+            return Ok(!self.entry.recalled && self.entry.raw == 0);
+        }
+        if self.observation.presence != Presence::Present {
+            return Ok(true);
+        }
+        if self.entry.canonical != 0 {
+            let state = self.state()?;
+            return Ok(state.fingerprint(self.context.settings.seed).max(1) == self.entry.canonical);
+        }
+        if !self.entry.recalled && self.entry.raw == 0 {
+            return Ok(true);
+        }
+        let known = self.entry.detail.as_ref().and_then(|detail| detail.state_hash.clone());
+        if let Some(known) = known {
+            let text = self.state()?.root.to_json();
+            return Ok(*self.hash(&text) == *known);
+        }
+        if self.entry.verdict != Some(Verdict::InSync) {
+            return Ok(true);
+        }
+        let state = self.state()?;
+        Ok(self.expected().is_none_or(|expected| expected.is_ok_and(|root| root == state.root)))
+    }
+
+    /// The keyed hash that stands for a state in the history.
+    fn hash(&self, text: &str) -> Box<str> {
+        let key = &self.context.settings.hash_key;
+        blake3::keyed_hash(key, text.as_bytes()).to_hex()[..32].into()
     }
 
     fn state(&mut self) -> Result<State, CanonError> {
@@ -165,8 +210,12 @@ impl<'a> Judge<'a, '_> {
             Some(row) if !row.deposed => Some(Verdict::Missing),
             _ => None,
         };
-        if self.context.settings.keep_states && self.entry.canonical != 0 {
+        let existed = !matches!(self.entry.verdict, None | Some(Verdict::Missing));
+        if self.context.settings.keep_states && existed {
             self.put_state(None);
+        }
+        if let Some(detail) = &mut self.entry.detail {
+            detail.state_hash = None;
         }
         self.entry.canonical = 0;
         self.settle(Judgement::plain(verdict), None);
@@ -321,14 +370,13 @@ impl<'a> Judge<'a, '_> {
     fn settle(&mut self, judgement: Judgement, state: Option<(&Node, bool)>) {
         let version = self.observation.version;
         let mut hash = None;
+        let mut new_state = false;
         if let Some((root, differs)) = state {
             let text = root.to_json();
-            let digest =
-                blake3::keyed_hash(&self.context.settings.hash_key, text.as_bytes()).to_hex();
-            let digest: Box<str> = digest[..32].into();
+            let digest = self.hash(&text);
             let known = self.entry.detail.as_ref().and_then(|detail| detail.state_hash.clone());
-            let changed = (differs || known.is_some()) && known.as_ref() != Some(&digest);
-            if changed && self.context.settings.keep_states {
+            new_state = (differs || known.is_some()) && known.as_ref() != Some(&digest);
+            if new_state && self.context.settings.keep_states {
                 self.put_state(Some(text));
             }
             if differs || known.is_some() {
@@ -337,7 +385,7 @@ impl<'a> Judge<'a, '_> {
             }
         }
         let head = self.head();
-        settle(self.entry, head, judgement, version, hash, self.out);
+        settle(self.entry, head, judgement, (version, hash, new_state), self.out);
         self.count();
     }
 
@@ -427,7 +475,7 @@ pub(crate) fn conclude(
     entry.raw = 0;
     entry.canonical = 0;
     if let Some(head) = head_of(context, entry, origin) {
-        settle(entry, head, judgement, None, None, out);
+        settle(entry, head, judgement, (None, None, false), out);
     }
 }
 
@@ -436,8 +484,7 @@ fn settle(
     entry: &mut Entry,
     head: RowHead,
     judgement: Judgement,
-    version: Option<u64>,
-    state_hash: Option<Box<str>>,
+    (version, state_hash, new_state): (Option<u64>, Option<Box<str>>, bool),
     out: &mut Output,
 ) {
     put_transitions(entry, &head, &judgement.findings, out);
@@ -456,7 +503,8 @@ fn settle(
         entry.detail().findings = judgement.findings;
     }
     let before = entry.put_out.replace(now);
-    if before != Some(now) {
+    // A new state is put out too, so that a restart knows what was last seen and when.
+    if before != Some(now) || new_state {
         let severity = entry.severity();
         out.verdicts.push(VerdictRow {
             head,
@@ -466,7 +514,8 @@ fn settle(
             severity,
             findings,
             leaves: entry.leaves,
-            version,
+            version: version.or(entry.version),
+            last_observed_at: entry.observed_at,
             state_hash,
         });
     }

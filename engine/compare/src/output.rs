@@ -70,6 +70,7 @@ pub struct VerdictRow {
     pub findings: u32,
     pub leaves: u32,
     pub version: Option<u64>,
+    pub last_observed_at: Option<Timestamp>,
     pub state_hash: Option<Box<str>>,
 }
 
@@ -284,6 +285,8 @@ impl Output {
         c.ints(rows.iter().map(|r| u64::from(r.findings)));
         c.ints(rows.iter().map(|r| u64::from(r.leaves)));
         c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
+        let last = rows.iter().map(|r| r.last_observed_at.map(Timestamp::micros));
+        c.push(last.collect::<TimestampMicrosecondArray>().with_timezone("UTC"));
         c.optional(rows.iter().map(|r| r.state_hash.as_deref()));
         c.tail(rows.iter().map(|r| &r.head), committed_at);
         c.batch(schema::verdicts())

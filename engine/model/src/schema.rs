@@ -104,7 +104,9 @@ pub fn findings() -> SchemaRef {
 
 /// Table `verdicts`: transitions of verdicts, append-only. A null `verdict` says that the resource
 /// is no longer known: it was unmanaged and is gone. `state_hash` is a keyed hash of the canonical
-/// observed state, null where that is the baseline's own state.
+/// observed state, null where that is the baseline's own state. `observed_at` is when the verdict
+/// came to be true, `last_observed_at` when the resource itself was last observed (a sweep that does
+/// not list it observes that it is missing).
 pub fn verdicts() -> SchemaRef {
     let mut fields = vec![int("sequence"), utf8("resource_id", false)];
     fields.extend(key_fields());
@@ -119,6 +121,7 @@ pub fn verdicts() -> SchemaRef {
         int("findings"),
         int("leaves"),
         Field::new("version", DataType::Int64, true),
+        time("last_observed_at", true),
         utf8("state_hash", true),
         utf8("baseline", false),
         int("baseline_version"),

@@ -102,7 +102,8 @@ pub fn open_findings(
                 score: rows.float("score", row)?,
                 leaves: rows.int("leaves", row)?.unwrap_or(0) as u32,
                 version: rows.int("version", row)?.map(|v| v as u64),
-                observed_at: Timestamp(rows.int("observed_at", row)?.unwrap_or(0)),
+                observed_at: rows.int("last_observed_at", row)?.map(Timestamp),
+                baseline_version: rows.int("baseline_version", row)?.unwrap_or(0) as u32,
                 state_hash: rows.optional("state_hash", row)?.map(Into::into),
             });
         }
@@ -119,7 +120,8 @@ pub fn open_findings(
             score: 0.0,
             leaves: 0,
             version: None,
-            observed_at: Timestamp(i64::MIN),
+            observed_at: None,
+            baseline_version: 0,
             state_hash: None,
         });
     }

@@ -11,7 +11,7 @@ FROM finding_transitions WHERE fold IS NULL;
 -- What is true of each resource now.
 CREATE VIEW verdicts AS
 SELECT provider, account, region, type, id, address, environment, dialect, verdict, reason, score,
-       severity, findings, leaves, version, baseline, baseline_version, source,
+       severity, findings, leaves, version, last_observed_at, baseline, baseline_version, source,
        observed_at, ingested_at, committed_at, resource_id, sequence, state_hash
 FROM verdict_transitions
 WHERE sequence IN (SELECT max(sequence) FROM verdict_transitions GROUP BY resource_id)

@@ -1,0 +1,268 @@
+//! Secrets: planted everywhere, found nowhere.
+
+use std::collections::BTreeMap;
+
+use deployforge_tests::make::{
+    Native, cloud_event, config_item, config_snapshot, lines, terraform_state,
+};
+use deployforge_tests::{Lab, files_below};
+use serde_json::{Value, json};
+
+use crate::support::import;
+
+/// What every planted secret begins with.
+const PLANTED: &str = "PLANTED-";
+
+/// A state full of secrets, in the places where clouds and code put them.
+fn state(mark: &str) -> Value {
+    let secret = |n: u64| format!("{PLANTED}{mark}-{n}");
+    json!({
+        "instanceClass": "db.t3.small",
+        "masterUserPassword": secret(1),
+        "connection": {"password": secret(2), "user": "admin", "port": 5432},
+        "environment": [
+            {"name": "DB_PASSWORD", "value": secret(3)},
+            {"name": "PORT", "value": "80"},
+            {"Name": "client-secret", "Value": secret(4)},
+        ],
+        "variables": {"API_KEY": secret(5), "STRIPE_SECRET_KEY": secret(6)},
+        "containerDefinitions": json!([{
+            "environment": [{"name": "AUTH_TOKEN", "value": secret(7)}],
+        }]).to_string(),
+        "indented": format!("\n  {}", json!({"db": {"password": secret(8)}})),
+        "nested": json!({"inner": json!({"privateKey": secret(9)}).to_string()}).to_string(),
+        "connectionString": secret(10),
+        "private_key_pem": secret(11),
+        "logins": [{"user": "a", "password": secret(12)}, {"user": "b", "password": secret(13)}],
+        "password": [secret(14)],
+        "adminPassword": {"value": secret(15)},
+    })
+}
+
+fn terraform(mark: &str, serial: u64) -> Value {
+    let secret = |n: u64| format!("{PLANTED}tf-{mark}-{n}");
+    let list = [
+        ("aws_db_instance", "db", json!({"id": "db-1", "password": secret(1), "size": mark})),
+        ("random_password", "root", json!({"id": "none", "result": secret(2), "length": 16})),
+        (
+            "aws_ssm_parameter",
+            "p",
+            json!({"id": "/app/x", "type": "SecureString", "value": secret(3)}),
+        ),
+        ("custom_thing", "t", json!({"id": "t-1", "data": {"odd": secret(4), "n": 5}})),
+    ];
+    let mut state = terraform_state("l", serial, &list);
+    state["resources"][2]["instances"][0]["sensitive_attributes"] =
+        json!([[{"type": "get_attr", "value": "value"}]]);
+    state["resources"][3]["instances"][0]["sensitive_attributes"] = json!([[
+        {"type": "get_attr", "value": "data"},
+        {"type": "index", "value": {"value": "odd", "type": "string"}},
+    ]]);
+    state["outputs"] = json!({"o": {"value": secret(5), "type": "string", "sensitive": true}});
+    state["resources"][0]["instances"][0]["private"] = json!(secret(6));
+    state
+}
+
+/// Writes one reading in every format; `mark` makes its secrets differ from another's.
+fn write(lab: &Lab, folder: &str, mark: &str, minute: u64) {
+    let native = Native::new("vm", "native", state(mark)).at(minute);
+    let event = Native::new("vm", "event", state(mark)).at(minute);
+    let item = config_item("AWS::RDS::DBInstance", "db", minute, &state(mark));
+    let mut api = config_item("AWS::RDS::DBCluster", "cluster", minute, &json!({}));
+    api["configuration"] = json!(state(mark).to_string());
+    lab.write(&format!("{folder}/1.ndjson"), native.line());
+    lab.write(&format!("{folder}/2.ndjson"), lines(&[cloud_event(minute, event)]));
+    lab.write(&format!("{folder}/3.json"), config_snapshot(&[item]).to_string());
+    lab.write(&format!("{folder}/4.ndjson"), lines(&[api]));
+    lab.write(&format!("{folder}/5.tfstate"), terraform(mark, minute).to_string());
+}
+
+/// Records that cannot be read, with secrets in them.
+fn broken() -> String {
+    let line = Native::new("vm", "x", json!({"password": format!("{PLANTED}broken")})).line();
+    let deep = format!("{}\"{PLANTED}deep\"{}", "[".repeat(200), "]".repeat(200));
+    [
+        line[..line.len() - 4].to_owned() + "\n",
+        line.replace("\"id\":\"x\"", "\"id\":[1]"),
+        line.replace("\"password\"", "\"password\":1,\"password\""),
+        line.replace("{\"password\"", &format!("{{\"d\":{deep},\"password\"")),
+        line.replace("\"vm\"", "7"),
+        format!("{{\"{PLANTED}name\":1}}\n"),
+        format!("{PLANTED}text\n"),
+    ]
+    .concat()
+}
+
+/// Everything the commands say and keep about the planted secrets.
+fn gather() -> (Lab, Vec<(String, String)>) {
+    let lab = Lab::new();
+    write(&lab, "base", "one", 1);
+    write(&lab, "now", "two", 2);
+    lab.write("new.ndjson", Native::new("vm", "new", state("three")).at(3).line());
+    lab.write("broken.ndjson", broken());
+    let mut said = Vec::new();
+    let mut run = |args: &[&str]| {
+        let outcome = lab.run(args);
+        said.push((outcome.typed.clone(), outcome.all()));
+    };
+    run(&["baseline", "import", "b", "base"]);
+    run(&["baseline", "import", "b", "now"]);
+    run(&["baseline", "import", "bad", "base", "broken.ndjson"]);
+    run(&["baseline", "show", "b", "--format", "json"]);
+    for id in ["native", "event", "db", "cluster", "db-1", "none", "/app/x", "t-1"] {
+        run(&["baseline", "show", "b", "--resource", id]);
+    }
+    run(&["baseline", "list", "--format", "json"]);
+    for format in ["table", "json", "ndjson"] {
+        run(&["baseline", "diff", "b@1", "b@2", "--format", format]);
+        run(&[
+            "audit",
+            "--baseline",
+            "base",
+            "--snapshot",
+            "now",
+            "broken.ndjson",
+            "--format",
+            format,
+        ]);
+        run(&[
+            "audit",
+            "--baseline",
+            "@b@1",
+            "--snapshot",
+            "now",
+            "new.ndjson",
+            "--format",
+            format,
+            "--record",
+        ]);
+    }
+    run(&[
+        "run",
+        "--once",
+        "--baseline",
+        "b@1",
+        "--source",
+        "now",
+        "--source",
+        "new.ndjson",
+        "--source",
+        "broken.ndjson",
+    ]);
+    lab.write("a.json", state("four").to_string());
+    lab.write("b.json", state("five").to_string());
+    for format in ["table", "json"] {
+        run(&["diff", "a.json", "b.json", "--format", format]);
+    }
+    let tables = lab.query(
+        "select table_name from information_schema.tables where table_schema = 'deployforge'",
+    );
+    for table in &tables {
+        let sql = format!("select * from {}", deployforge_tests::text(table, "table_name"));
+        for format in ["table", "json", "csv"] {
+            run(&["query", &sql, "--format", format]);
+        }
+    }
+    (lab, said)
+}
+
+/// Which planted secrets stand in a text.
+fn leaks(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = text
+        .match_indices(PLANTED)
+        .map(|(at, _)| {
+            let rest = text[at..].chars();
+            rest.take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
+        })
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn no_planted_secret_is_said_or_kept() {
+    let (lab, said) = gather();
+    let mut leaked: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (typed, text) in &said {
+        for secret in leaks(text) {
+            leaked.entry(secret).or_default().push(format!("`{typed}`"));
+        }
+    }
+    let files = files_below(&lab.path("data"), "", &[]);
+    assert!(files.len() > 20, "{files:?}");
+    for file in &files {
+        let bytes = std::fs::read(file).expect("a file of ours");
+        let text = String::from_utf8_lossy(&bytes);
+        for secret in leaks(&text) {
+            leaked.entry(secret).or_default().push(file.display().to_string());
+        }
+    }
+    let lines: Vec<String> = leaked
+        .iter()
+        .map(|(secret, places)| format!("{secret} in {} and {} more", places[0], places.len() - 1))
+        .collect();
+    assert!(lines.is_empty(), "{lines:#?}");
+}
+
+#[test]
+fn that_a_secret_changed_is_seen() {
+    let (lab, _) = gather();
+    let paths = |id: &str| -> Vec<String> {
+        let sql = format!("select path from current_findings where id = '{id}' order by 1");
+        lab.query(&sql).iter().map(|row| row["path"].as_str().expect("a path").to_owned()).collect()
+    };
+    let native = paths("native");
+    for path in [
+        "/masterUserPassword",
+        "/connection/password",
+        "/variables/API_KEY",
+        "/containerDefinitions",
+    ] {
+        assert!(native.iter().any(|one| one == path), "{path} is not in {native:?}");
+    }
+    assert_eq!(paths("db-1"), ["/password", "/size"]);
+    let open = lab.query(
+        "select expected, observed from current_findings where path = '/masterUserPassword'",
+    );
+    assert!(!open.is_empty());
+    for row in open {
+        assert_ne!(row["expected"], row["observed"]);
+        assert!(row["observed"].as_str().is_some_and(|text| text.contains("hmac")), "{row}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_keys_are_for_their_owner() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let lab = Lab::new();
+    lab.write("base.ndjson", Native::new("vm", "a", json!({})).line());
+    let _ = import(&lab, "base.ndjson");
+    let mode =
+        std::fs::metadata(lab.path("data/keys.json")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Two deployments never share a key.
+    let other = Lab::new();
+    other.write("base.ndjson", Native::new("vm", "a", json!({})).line());
+    let _ = import(&other, "base.ndjson");
+    assert_ne!(lab.read("data/keys.json"), other.read("data/keys.json"));
+}
+
+#[test]
+fn the_demo_keeps_its_passwords() {
+    let lab = Lab::new();
+    let said = lab.run(&["demo", "--once"]).exits(0);
+    // The dataset's own files are unpacked beside the history, placeholders and all.
+    let secret = "not-a-real-password";
+    assert!(!said.all().contains(secret));
+    for table in ["observations", "finding_transitions", "verdict_transitions"] {
+        let rows = lab.run(&["query", &format!("select * from {table}"), "--format", "json"]);
+        assert!(!rows.exits(0).text().contains(secret), "{table}");
+    }
+    for id in lab.query("select id from verdicts where type = 'aws_db_instance'") {
+        let id = id["id"].as_str().expect("an id");
+        let shown = lab.run(&["baseline", "show", "declared", "--resource", id]).exits(0);
+        assert!(shown.text().contains("hmac") && !shown.text().contains(secret), "{shown}");
+    }
+}
