@@ -310,12 +310,13 @@ impl Walk {
                 None => left.push((content, node)),
             }
         }
+        let mut segments = Segments::default();
         if left.len() <= SET_PAIRING_MAX && right.len() <= SET_PAIRING_MAX {
             left.retain(|(content, node)| {
                 let twin = right.iter().position(|(_, other)| self.same(node, other));
                 let Some(i) = twin else { return true };
                 let (_, other) = right.swap_remove(i);
-                self.below(path, &content_segment(content), |walk, path| {
+                self.below(path, &segments.of(content), |walk, path| {
                     walk.both(path, node, other);
                 });
                 false
@@ -323,10 +324,10 @@ impl Walk {
         }
         right.sort_by(|x, y| x.0.cmp(&y.0));
         for (content, node) in left {
-            self.below(path, &content_segment(&content), |walk, path| walk.removed(path, node));
+            self.below(path, &segments.of(&content), |walk, path| walk.removed(path, node));
         }
         for (content, node) in right {
-            self.below(path, &content_segment(&content), |walk, path| walk.added(path, node));
+            self.below(path, &segments.of(&content), |walk, path| walk.added(path, node));
         }
     }
 
@@ -335,6 +336,19 @@ impl Walk {
         let mut inner = Self { options: self.options, found: Vec::new() };
         inner.both(&mut String::new(), a, b);
         inner.found.iter().all(|difference| !difference.counts())
+    }
+}
+
+/// Addresses of a set's elements, each another: the second of one content gets a number.
+#[derive(Default)]
+struct Segments(std::collections::HashMap<String, u32>);
+
+impl Segments {
+    fn of(&mut self, content: &str) -> String {
+        let segment = content_segment(content);
+        let seen = self.0.entry(segment.clone()).or_insert(0);
+        *seen += 1;
+        if *seen == 1 { segment } else { format!("{segment}#{seen}") }
     }
 }
 
