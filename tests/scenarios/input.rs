@@ -234,7 +234,8 @@ fn what_may_not_be_read_is_said() {
     let lab = lab();
     lab.write("locked.ndjson", vm("a"));
     let locked = lab.path("locked.ndjson");
-    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0)).expect("our own file");
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000))
+        .expect("our own file");
     if std::fs::File::open(&locked).is_ok() {
         // Root may read everything: a link that leads nowhere is what root cannot open.
         std::fs::remove_file(&locked).expect("our own file");

@@ -1,6 +1,7 @@
 //! Records of every format, and packed bytes.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,11 @@ pub fn zstd(bytes: &[u8]) -> Vec<u8> {
 
 /// JSON values as lines.
 pub fn lines(values: &[Value]) -> String {
-    values.iter().map(|value| format!("{value}\n")).collect()
+    let mut text = String::new();
+    for value in values {
+        let _ = writeln!(text, "{value}");
+    }
+    text
 }
 
 /// A time in the past that grows with `minute`: the engine takes times ahead of its clock for wrong.
@@ -41,10 +46,10 @@ impl Native {
     pub fn new(resource_type: &str, id: &str, attributes: Value) -> Self {
         let value = json!({
             "provider": "aws", "account": ACCOUNT, "region": REGION, "type": resource_type,
-            "id": id, "attributes": attributes,
+            "id": id,
         });
         let Value::Object(members) = value else { unreachable!("it is an object") };
-        Self(members)
+        Self(members).with("attributes", attributes)
     }
 
     /// Sets any member.

@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn impossible_values_are_refused() {
         for (yaml, words) in [
-            ("sources: [{name: a, path: -, watch: true}]", "cannot be watched"),
+            ("sources: [{name: a, path: '-', watch: true}]", "cannot be watched"),
             ("sources: [{name: a, path: x, format: nativ}]", "nativ"),
             ("sources: [{name: a, path: x}, {name: a, path: y}]", "two sources"),
             ("commit: {interval_seconds: 0}", "between"),

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use deployforge_canon::{Canon, Normalise};
+use deployforge_canon::{Canon, Node, Normalise};
 use deployforge_compare::{
-    Baseline, BaselineBuilder, BatchOrigin, Comparator, DiffOptions, OpenFinding, Output, Settings,
-    compare,
+    Baseline, BaselineBuilder, BatchOrigin, Comparator, DiffOptions, Difference, OpenFinding,
+    Output, Settings, compare,
 };
 use deployforge_model::{
     BaselineInfo, BaselineKind, Dialect, Observation, ObservationBatchBuilder, Presence,
@@ -181,7 +181,7 @@ proptest! {
             match (stream.declared.get(id), last.presence) {
                 (Some(_), Presence::Deleted) => {
                     prop_assert_eq!(view.verdict, Verdict::Missing);
-                    prop_assert_eq!(view.score, 100.0);
+                    prop_assert_eq!(view.score.to_bits(), 100.0_f64.to_bits());
                 }
                 (None, _) => prop_assert_eq!(view.verdict, Verdict::Unmanaged),
                 (Some(expected), _) => {
@@ -193,7 +193,7 @@ proptest! {
                         format!("{path} {kind} {a:?} {b:?}")
                     };
                     let mut want: Vec<String> = full.differences.iter().map(|one| {
-                        let text = |node: &Option<deployforge_canon::Node>| node.as_ref().map(|n| n.to_json());
+                        let text = |node: &Option<Node>| node.as_ref().map(Node::to_json);
                         of(&one.path, one.kind, text(&one.expected), text(&one.observed))
                     }).collect();
                     let mut have: Vec<String> = view.findings.iter().map(|one| {
@@ -203,8 +203,8 @@ proptest! {
                     want.sort();
                     have.sort();
                     prop_assert_eq!(have, want);
-                    prop_assert_eq!(view.score, full.score);
-                    let drifted = full.differences.iter().any(|one| one.counts());
+                    prop_assert_eq!(view.score.to_bits(), full.score.to_bits());
+                    let drifted = full.differences.iter().any(Difference::counts);
                     prop_assert_eq!(view.verdict == Verdict::Drifted, drifted);
                 }
             }
