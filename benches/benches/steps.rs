@@ -48,6 +48,7 @@ fn comparator(observations: &[Observation]) -> Comparator {
         version: 1,
         kind: BaselineKind::Recorded,
         mode: None,
+        incomplete: false,
     };
     let baseline: Baseline = builder.finish(info);
     let settings = Settings {

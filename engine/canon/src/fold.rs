@@ -23,7 +23,7 @@ pub enum Normalise {
 /// A normaliser, by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Fold {
-    /// `empty`: null, absent, `""`, `[]` and `{}` say the same: nothing.
+    /// `empty`: null, absent, `""`, `[]`, `{}` and objects of nothing but these say the same: nothing.
     Empty,
     /// `json-text`: two texts hold the same JSON container, or one text holds what the other side
     /// has as a container.
@@ -53,7 +53,7 @@ pub fn fold(
     if normalise == Normalise::Off {
         return None;
     }
-    let empty = |node: Option<&Node>| node.is_none_or(Node::is_empty);
+    let empty = |node: Option<&Node>| node.is_none_or(Node::is_hollow);
     if empty(expected) && empty(observed) {
         return Some(Fold::Empty);
     }

@@ -97,6 +97,14 @@ impl Node {
         }
     }
 
+    /// Whether this says nothing: empty, or an object whose members all say nothing.
+    pub fn is_hollow(&self) -> bool {
+        match self {
+            Self::Object(members) => members.iter().all(|(_, value)| value.is_hollow()),
+            other => other.is_empty(),
+        }
+    }
+
     /// A member of an object, or `None`.
     pub fn get(&self, name: &str) -> Option<&Self> {
         match self {

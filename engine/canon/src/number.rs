@@ -22,6 +22,9 @@ pub enum Number {
 /// Doubles hold decimals of up to this many significant digits, each as another double.
 const DIGITS_MAX: usize = 15;
 
+/// An exponent of more digits is refused: arithmetic on it could overflow, and nobody means it.
+const EXPONENT_DIGITS_MAX: usize = 15;
+
 /// Between these, a double holds all of its digits.
 const NORMAL: std::ops::Range<f64> = 1e-300..1e300;
 
@@ -31,7 +34,8 @@ impl Number {
         i64::try_from(value).map_or(Self::UInt(value), Self::Int)
     }
 
-    /// The number a JSON number text stands for. `None` if the text is not a JSON number.
+    /// The number a JSON number text stands for. `None` if the text is not a JSON number, or its
+    /// exponent has more than 15 digits.
     pub fn from_text(text: &str) -> Option<Self> {
         if let Ok(value) = text.parse::<i64>()
             && !text.starts_with('+')
@@ -69,9 +73,11 @@ fn decimal(text: &str) -> Option<(bool, String, i64)> {
             if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
                 return None;
             }
-            // An exponent beyond 64 bits saturates: no two such texts that differ can be told from
-            // each other by any consumer of JSON either.
-            let size = digits.parse::<i64>().unwrap_or(i64::MAX / 4).min(i64::MAX / 4);
+            let size = digits.trim_start_matches('0');
+            if size.len() > EXPONENT_DIGITS_MAX {
+                return None;
+            }
+            let size = if size.is_empty() { 0 } else { size.parse::<i64>().ok()? };
             (mantissa, if exponent.starts_with('-') { -size } else { size })
         }
         None => (rest, 0),
@@ -162,5 +168,6 @@ mod tests {
         }
         assert_eq!(Number::from_text("1."), Number::from_text("1"), "only ever fed by a parser");
         assert_eq!(Number::from_text("abc"), None);
+        assert_eq!(Number::from_text("1e99999999999999999999"), None);
     }
 }

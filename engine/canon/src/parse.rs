@@ -212,9 +212,9 @@ fn from_raw(raw: &RawValue, walk: Walk, depth: usize) -> Result<Node, CanonError
         Some(b't') => Ok(Node::Bool(true)),
         Some(b'f') => Ok(Node::Bool(false)),
         Some(b'n') => Ok(Node::Null),
-        _ => Number::from_text(text)
-            .map(Node::Number)
-            .ok_or_else(|| CanonError::Malformed("a number is not valid".to_owned())),
+        _ => Number::from_text(text).map(Node::Number).ok_or_else(|| {
+            CanonError::Malformed("a number has an exponent of more than 15 digits".to_owned())
+        }),
     }
 }
 

@@ -175,7 +175,7 @@ impl Redactor {
         }
     }
 
-    /// Every text at or below a name that says secret; numbers and flags there are settings.
+    /// Every text and number at or below a name that says secret; flags there are settings.
     fn redact_texts(&self, node: &mut Node) -> bool {
         match node {
             Node::Object(members) => {
@@ -184,7 +184,8 @@ impl Redactor {
             Node::Array(items) | Node::Set(items) => {
                 items.iter_mut().fold(false, |found, item| self.redact_texts(item) | found)
             }
-            Node::String(text) if !text.is_empty() => {
+            Node::String(text) if text.is_empty() => false,
+            Node::String(_) | Node::Number(_) => {
                 *node = self.secret(node);
                 true
             }
@@ -252,10 +253,10 @@ mod tests {
 
     #[test]
     fn secrets_do_not_survive() {
-        let text = r#"{"masterUserPassword":"planted-1","a":{"b":["planted-2",5]},"env":[{"name":"DB_PASSWORD","value":"planted-3"}],"defs":"[{\"api_key\":\"planted-4\"}]","passwordLength":12,"Passwords":["planted-5"],"secret":{"v":"planted-6"},"text":" {\"password\":\"planted-7\"}"}"#;
+        let text = r#"{"masterUserPassword":"planted-1","a":{"b":["planted-2",5]},"env":[{"name":"DB_PASSWORD","value":"planted-3"}],"defs":"[{\"api_key\":\"planted-4\"}]","passwordLength":12,"pin_password":990017,"Passwords":["planted-5"],"secret":{"v":"planted-6"},"text":" {\"password\":\"planted-7\"}"}"#;
         let out = redacted(text, &["/a/b"]);
-        assert!(!out.contains("planted"), "{out}");
-        assert!(out.contains(r#""passwordLength":12"#), "numbers under telling names are settings");
+        assert!(!out.contains("planted") && !out.contains("990017"), "{out}");
+        assert!(out.contains(r#""passwordLength":12"#), "a setting about a secret is none");
         assert!(out.contains("hmac"));
     }
 

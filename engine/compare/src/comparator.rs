@@ -204,7 +204,7 @@ impl Comparator {
             self.sweeps.remove(&oldest);
         }
         let sweep = SweepState {
-            scopes: vec![scope],
+            scopes: vec![scope.canonical()],
             since: self.sequence + 1,
             dialects: HashSet::new(),
             complete: true,
@@ -397,8 +397,13 @@ mod tests {
         let canon = Canon::default();
         let mut builder = BaselineBuilder::new(&canon, 1);
         builder.add_all(declared);
-        let info =
-            BaselineInfo { name: "b".into(), version: 1, kind: BaselineKind::Recorded, mode: None };
+        let info = BaselineInfo {
+            name: "b".into(),
+            version: 1,
+            kind: BaselineKind::Recorded,
+            mode: None,
+            incomplete: false,
+        };
         let baseline = builder.finish(info);
         let settings = Settings {
             seed: 1,

@@ -192,12 +192,23 @@ impl Walk {
         });
     }
 
-    fn removed(&mut self, path: &str, expected: &Node) {
+    /// What only the expected side has. An element of a list counts even if it says nothing: there
+    /// is one less of them. A member of an object may fold.
+    fn removed(&mut self, path: &str, expected: &Node, folds: bool) {
         self.one(path, FindingKind::Removed, Some(expected), None);
+        self.unfold(folds);
     }
 
-    fn added(&mut self, path: &str, observed: &Node) {
+    /// What only the observed side has.
+    fn added(&mut self, path: &str, observed: &Node, folds: bool) {
         self.one(path, FindingKind::Added, None, Some(observed));
+        self.unfold(folds);
+    }
+
+    fn unfold(&mut self, folds: bool) {
+        if let (false, Some(last)) = (folds, self.found.last_mut()) {
+            last.fold = None;
+        }
     }
 
     /// Runs `inner` with `segment` appended to the path.
@@ -221,6 +232,7 @@ impl Walk {
         expected: &'n [(Box<str>, Node)],
         observed: &'n [(Box<str>, Node)],
         value: impl Fn(&'n Node) -> &'n Node,
+        folds: bool,
     ) {
         let (mut a, mut b) = (expected.iter().peekable(), observed.iter().peekable());
         loop {
@@ -233,12 +245,12 @@ impl Walk {
             match order {
                 std::cmp::Ordering::Less => {
                     let (name, node) = a.next().expect("peeked");
-                    self.below(path, name, |walk, path| walk.removed(path, value(node)));
+                    self.below(path, name, |walk, path| walk.removed(path, value(node), folds));
                 }
                 std::cmp::Ordering::Greater => {
                     let (name, node) = b.next().expect("peeked");
                     if self.options.mode == Mode::Full {
-                        self.below(path, name, |walk, path| walk.added(path, value(node)));
+                        self.below(path, name, |walk, path| walk.added(path, value(node), folds));
                     }
                 }
                 std::cmp::Ordering::Equal => {
@@ -253,7 +265,7 @@ impl Walk {
     }
 
     fn members(&mut self, path: &mut String, a: &[(Box<str>, Node)], b: &[(Box<str>, Node)]) {
-        self.merge(path, a, b, |node| node);
+        self.merge(path, a, b, |node| node, true);
     }
 
     fn keyed(&mut self, path: &mut String, a: &Keyed, b: &Keyed) {
@@ -267,9 +279,11 @@ impl Walk {
             return;
         }
         let field = field.map(str::to_owned);
-        self.merge(path, &a.entries, &b.entries, |node| {
-            field.as_deref().and_then(|field| node.get(field)).unwrap_or(node)
-        });
+        let value = |node| match &field {
+            Some(field) => Node::get(node, field).unwrap_or(node),
+            None => node,
+        };
+        self.merge(path, &a.entries, &b.entries, value, false);
     }
 
     fn ordered(&mut self, path: &mut String, a: &[Node], b: &[Node]) {
@@ -289,10 +303,12 @@ impl Walk {
             });
         }
         for (i, node) in left.iter().enumerate().skip(both) {
-            self.below(path, &(start + i).to_string(), |walk, path| walk.removed(path, node));
+            self.below(path, &(start + i).to_string(), |walk, path| {
+                walk.removed(path, node, false);
+            });
         }
         for (i, node) in right.iter().enumerate().skip(both) {
-            self.below(path, &(start + i).to_string(), |walk, path| walk.added(path, node));
+            self.below(path, &(start + i).to_string(), |walk, path| walk.added(path, node, false));
         }
     }
 
@@ -324,10 +340,10 @@ impl Walk {
         }
         right.sort_by(|x, y| x.0.cmp(&y.0));
         for (content, node) in left {
-            self.below(path, &segments.of(&content), |walk, path| walk.removed(path, node));
+            self.below(path, &segments.of(&content), |walk, path| walk.removed(path, node, false));
         }
         for (content, node) in right {
-            self.below(path, &segments.of(&content), |walk, path| walk.added(path, node));
+            self.below(path, &segments.of(&content), |walk, path| walk.added(path, node, false));
         }
     }
 

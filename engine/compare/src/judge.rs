@@ -267,6 +267,10 @@ impl<'a> Judge<'a, '_> {
         }
         self.entry.canonical = canonical;
         let judgement = match self.expected() {
+            // A baseline that could not be read whole may declare it all the same.
+            None if self.context.baselines.iter().any(|loaded| loaded.info.incomplete) => {
+                Judgement::unknown(UnknownReason::Unreadable)
+            }
             None => Judgement::plain(Some(Verdict::Unmanaged)),
             Some(Ok(expected)) => {
                 self.out.levels.compared += 1;

@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use deployforge_canon::{Canon, Normalise, Parser};
-use deployforge_model::{BaselineInfo, Key128, Mode, ObservationBatch, Timestamp};
+use deployforge_model::{BaselineInfo, Key128, Mode, ObservationBatch, Presence, Timestamp};
 use deployforge_policy::Policy;
 
 use crate::baseline::{BaselineRow, BaselineRows};
@@ -143,8 +143,13 @@ impl Shard {
         for routed in rows {
             let observation = batch.row(routed.row as usize);
             let entry = self.entry(routed.key);
-            entry.seen = sequence;
             out.observations += 1;
+            // A deposed object says nothing of the current one of the same id.
+            let current = context.row(entry).is_some_and(|row| !row.deposed);
+            if observation.presence == Presence::Deposed && current {
+                continue;
+            }
+            entry.seen = sequence;
             let mut judge = Judge { context, observation, origin, entry, parser, out: &mut out };
             judge.observe(routed.unmapped);
         }

@@ -108,7 +108,7 @@ pub(crate) struct Judge {
     #[arg(long, value_enum)]
     pub(crate) fail_on: Option<FailOn>,
     /// The lowest coverage in per cent; below it the exit code is 3.
-    #[arg(long, value_name = "PCT", value_parser = clap::value_parser!(f64))]
+    #[arg(long, value_name = "PCT", value_parser = parse_percent)]
     pub(crate) min_coverage: Option<f64>,
     /// Account of resources whose format does not say.
     #[arg(long, value_name = "ACCOUNT")]
@@ -116,6 +116,13 @@ pub(crate) struct Judge {
     /// Region of resources whose format does not say.
     #[arg(long, value_name = "REGION")]
     pub(crate) region: Option<String>,
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
+        _ => Err("it must be between 0 and 100".to_owned()),
+    }
 }
 
 fn parse_mode(text: &str) -> Result<deployforge_model::Mode, String> {

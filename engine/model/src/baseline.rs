@@ -36,4 +36,6 @@ pub struct BaselineInfo {
     pub kind: BaselineKind,
     /// What counts; none: the default, which is `full` within one dialect.
     pub mode: Option<Mode>,
+    /// Some of its sources could not be read: what it does not declare may be declared all the same.
+    pub incomplete: bool,
 }

@@ -124,6 +124,25 @@ pub struct Scope {
 }
 
 impl Scope {
+    /// The scope with its parts in the case in which keys hold them.
+    #[must_use]
+    pub fn canonical(self) -> Self {
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        let key = ResourceKey::new(
+            &part(&self.provider),
+            &part(&self.account),
+            "",
+            &part(&self.resource_type),
+            "",
+        );
+        Self {
+            provider: self.provider.map(|_| key.provider),
+            account: self.account.map(|_| key.account),
+            resource_type: self.resource_type.map(|_| key.resource_type),
+            ..self
+        }
+    }
+
     /// Whether the scope covers a resource of this key and collection (empty: none).
     pub fn covers(&self, key: &ResourceKey, collection: &str) -> bool {
         let allows = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);

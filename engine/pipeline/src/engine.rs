@@ -125,6 +125,9 @@ impl Engine {
                 let scopes = if summary.complete_listing { scopes } else { Vec::new() };
                 let origin = self.origin(source);
                 let dialect = dialect_of(summary.format);
+                if summary.complete_listing {
+                    self.totals.dialects.insert(dialect);
+                }
                 let output =
                     self.comparator.sweep_end(&origin, &file_sweep(&file), Some(scopes), dialect);
                 self.gather(output);

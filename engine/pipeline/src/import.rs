@@ -31,7 +31,7 @@ const CHUNK: usize = 8192;
 /// Reads inputs into a baseline. `progress` gets the bytes read, as they lie on the disk.
 pub fn import(
     inputs: &[Input],
-    info: BaselineInfo,
+    mut info: BaselineInfo,
     canon: &Canon,
     seed: u64,
     clock: &dyn Clock,
@@ -40,6 +40,7 @@ pub fn import(
 ) -> Result<Imported, SourceError> {
     let mut import = Import {
         clock,
+        incomplete: false,
         builder: BaselineBuilder::new(canon, seed),
         waiting: Vec::new(),
         dialects: Vec::new(),
@@ -50,6 +51,7 @@ pub fn import(
     for input in inputs {
         import.file(input, stop, progress)?;
     }
+    info.incomplete |= import.incomplete;
     Ok(Imported {
         baseline: import.builder.finish(info),
         dialects: import.dialects,
@@ -61,6 +63,7 @@ pub fn import(
 
 struct Import<'c> {
     clock: &'c dyn Clock,
+    incomplete: bool,
     builder: BaselineBuilder<'c>,
     waiting: Vec<Observation>,
     dialects: Vec<Dialect>,
@@ -94,6 +97,7 @@ impl Import<'_> {
             match record {
                 Record::Observation(observation) => self.waiting.push(*observation),
                 Record::Reject(reject) => {
+                    self.incomplete = true;
                     self.rejects.push(RejectRow::of(reject, file.into(), self.clock.now()));
                 }
                 Record::Sweep(_) => {}

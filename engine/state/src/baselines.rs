@@ -33,6 +33,9 @@ pub struct Manifest {
     pub resources: u64,
     /// How many records of its sources were refused.
     pub rejects: u64,
+    /// Whether records were refused whose resource is unknown: then nothing is unmanaged for sure.
+    #[serde(default)]
+    pub incomplete: bool,
     /// BLAKE3 of its Arrow file, in hex: equal content has equal hashes.
     pub hash: String,
 }
@@ -45,6 +48,7 @@ impl Manifest {
             version: self.version,
             kind: self.kind,
             mode: self.mode,
+            incomplete: self.incomplete,
         }
     }
 }
@@ -81,6 +85,7 @@ impl DataDir {
             if known.hash == manifest.hash
                 && known.kind == manifest.kind
                 && known.mode == manifest.mode
+                && known.incomplete == manifest.incomplete
             {
                 return Ok((known, false));
             }

@@ -45,7 +45,13 @@ fn baseline(states: &[Value]) -> Baseline {
         builder.add(&observation(id, 0, Some(state.to_string()))).expect("a state");
     }
     let kind = BaselineKind::Recorded;
-    builder.finish(BaselineInfo { name: "b".to_owned(), version: 1, kind, mode: None })
+    builder.finish(BaselineInfo {
+        name: "b".to_owned(),
+        version: 1,
+        kind,
+        mode: None,
+        incomplete: false,
+    })
 }
 
 fn comparator(states: &[Value]) -> Comparator {

@@ -98,6 +98,7 @@ impl Import<'_> {
             sources: self.paths.to_vec(),
             resources,
             rejects,
+            incomplete: read.baseline.info.incomplete,
             hash: String::new(),
         };
         let (manifest, new) = dir.save_baseline(manifest, &read.baseline.rows)?;

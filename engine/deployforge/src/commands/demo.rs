@@ -149,6 +149,7 @@ fn import(
             sources: paths,
             resources: read.baseline.rows.num_rows() as u64,
             rejects: read.rejects.len() as u64,
+            incomplete: read.baseline.info.incomplete,
             hash: String::new(),
         };
         let (manifest, _) = dir.save_baseline(manifest, &read.baseline.rows)?;

@@ -59,6 +59,7 @@ pub(crate) fn from_files(
         version: 0,
         kind: kind.unwrap_or(BaselineKind::Declared),
         mode: None,
+        incomplete: false,
     };
     let stop = AtomicBool::new(false);
     let mut imported =
