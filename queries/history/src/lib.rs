@@ -83,6 +83,16 @@ pub enum HistoryError {
         "there is no history under {0}; `deployforge run`, `audit --record` or `demo` makes one"
     )]
     Absent(PathBuf),
+    /// Some tables are there and others are not.
+    #[error(
+        "the history under {path} is damaged: the table {table} is gone; restore it, or use another data directory"
+    )]
+    Damaged {
+        /// The history's folder.
+        path: PathBuf,
+        /// Which table is missing.
+        table: &'static str,
+    },
     /// A table has other columns than this version writes.
     #[error(
         "the table {table} under {path} has other columns than this version writes; use another data directory or remove this one"
@@ -114,28 +124,46 @@ pub struct History {
 }
 
 impl History {
-    /// Opens the history under `root`, making what is not there.
+    /// Opens the history under `root`, or makes it. A history of which a table is gone is refused:
+    /// what is left would contradict itself. (A start that was cut short leaves tables without a
+    /// commit, and is finished.)
     pub async fn create(root: &Path) -> Result<Self, HistoryError> {
-        let mut tables = BTreeMap::new();
-        for table in Table::ALL {
-            let path = root.join(table.name());
-            std::fs::create_dir_all(&path)
-                .map_err(|error| HistoryError::Folder { path: path.clone(), error })?;
-            let delta = |error| delta_error(table, error);
-            let mut opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
-            if opened.version().is_none() {
-                opened = create(opened, table).await.map_err(delta)?;
-            }
-            check_schema(&opened, table, &path)?;
-            tables.insert(table, opened);
+        let mut this = Self { root: root.to_owned(), tables: BTreeMap::new() };
+        let (there, missing): (Vec<Table>, Vec<Table>) = Table::ALL
+            .into_iter()
+            .partition(|table| root.join(table.name()).join("_delta_log").is_dir());
+        for table in there {
+            this.open_table(table).await?;
         }
-        Ok(Self { root: root.to_owned(), tables })
+        if let Some(gone) = missing.first()
+            && this.last_commit().await? > 0
+        {
+            return Err(HistoryError::Damaged { path: root.to_owned(), table: gone.name() });
+        }
+        for table in missing {
+            this.open_table(table).await?;
+        }
+        Ok(this)
+    }
+
+    async fn open_table(&mut self, table: Table) -> Result<(), HistoryError> {
+        let path = self.root.join(table.name());
+        std::fs::create_dir_all(&path)
+            .map_err(|error| HistoryError::Folder { path: path.clone(), error })?;
+        let delta = |error| delta_error(table, error);
+        let mut opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
+        if opened.version().is_none() {
+            opened = create(opened, table).await.map_err(delta)?;
+        }
+        check_schema(&opened, table, &path)?;
+        self.tables.insert(table, opened);
+        Ok(())
     }
 
     /// Opens the history under `root` for reading; it must exist.
     pub async fn open(root: &Path) -> Result<Self, HistoryError> {
         // Opening makes nothing: a reader does not write.
-        if Table::ALL.iter().any(|table| !root.join(table.name()).join("_delta_log").is_dir()) {
+        if !Table::ALL.iter().any(|table| root.join(table.name()).join("_delta_log").is_dir()) {
             return Err(HistoryError::Absent(root.to_owned()));
         }
         Self::create(root).await
