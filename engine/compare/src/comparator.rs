@@ -394,6 +394,10 @@ mod tests {
     }
 
     fn comparator(declared: &[Observation]) -> Comparator {
+        comparator_of(declared, false)
+    }
+
+    fn comparator_of(declared: &[Observation], incomplete: bool) -> Comparator {
         let canon = Canon::default();
         let mut builder = BaselineBuilder::new(&canon, 1);
         builder.add_all(declared);
@@ -402,7 +406,7 @@ mod tests {
             version: 1,
             kind: BaselineKind::Recorded,
             mode: None,
-            incomplete: false,
+            incomplete,
         };
         let baseline = builder.finish(info);
         let settings = Settings {
@@ -500,6 +504,44 @@ mod tests {
         let late = observe(&mut comparator, &observation("v", r#"{"a":1}"#, 4));
         assert_eq!(late.late(), 1);
         assert_eq!(verdict(&comparator, "v").0, Verdict::Drifted);
+    }
+
+    #[test]
+    fn a_baseline_read_in_part_makes_nothing_unmanaged() {
+        let seen = observation("v2", r#"{"a":1}"#, 1);
+        let declared = [observation("v1", r#"{"a":1}"#, 0)];
+        let mut whole = comparator_of(&declared, false);
+        observe(&mut whole, &seen);
+        assert_eq!(verdict(&whole, "v2"), (Verdict::Unmanaged, None));
+        let mut part = comparator_of(&declared, true);
+        observe(&mut part, &seen);
+        let unreadable = (Verdict::Unknown, Some(UnknownReason::Unreadable));
+        assert_eq!(verdict(&part, "v2"), unreadable);
+    }
+
+    #[test]
+    fn a_deposed_twin_says_nothing_of_the_current_one() {
+        let declared = [observation("v", r#"{"a":1}"#, 0)];
+        let current = observation("v", r#"{"a":2}"#, 1);
+        let deposed = Observation { presence: Presence::Deposed, ..current.clone() };
+        for order in [[&current, &deposed], [&deposed, &current]] {
+            let mut comparator = comparator(&declared);
+            sweep(&mut comparator, &order.map(Clone::clone));
+            assert_eq!(verdict(&comparator, "v"), (Verdict::Drifted, None));
+        }
+        let mut comparator = comparator(&declared);
+        sweep(&mut comparator, &[deposed]);
+        assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None), "only the twin is left");
+    }
+
+    #[test]
+    fn scopes_fold_case_as_keys_do() {
+        let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
+        let origin = origin();
+        let scope = Scope { provider: Some("AWS".to_owned()), ..Scope::default() };
+        comparator.sweep_start(&origin.source, "id", scope);
+        comparator.sweep_end(&origin, "id", None, Dialect::Native);
+        assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None));
     }
 
     #[test]

@@ -71,10 +71,10 @@ impl<'a> Judge<'a, '_> {
                 self.out.levels.fingerprint += 1;
                 return self.count();
             }
-            // Two observations claim the same moment. If their content differs, neither is more
-            // right than the other.
             // Deleted at this very moment: whatever else claims it is late.
             Order::Same if self.deleted_now() => return self.count_late(),
+            // Two observations claim the same moment. If their content differs, neither is more
+            // right than the other.
             Order::Same => match self.same_content() {
                 Ok(true) => {}
                 Ok(false) => return self.contradicted(raw),
