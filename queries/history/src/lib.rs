@@ -285,3 +285,46 @@ fn url_of(path: &Path) -> Result<url::Url, HistoryError> {
 fn delta_error(table: Table, error: DeltaTableError) -> HistoryError {
     HistoryError::Delta { table: table.name(), error: Box::new(error) }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array, new_null_array};
+
+    use super::*;
+
+    /// One row of a table: null where that is allowed, zero elsewhere.
+    fn row(table: Table) -> RecordBatch {
+        let schema = table.schema();
+        let columns: Vec<ArrayRef> = schema
+            .fields()
+            .iter()
+            .map(|field| {
+                if field.is_nullable() {
+                    return new_null_array(field.data_type(), 1);
+                }
+                let zero: ArrayRef = Arc::new(Int64Array::from(vec![0]));
+                arrow::compute::cast(&zero, field.data_type()).expect("a number casts to it")
+            })
+            .collect();
+        RecordBatch::try_new(schema, columns).expect("the columns follow the schema")
+    }
+
+    #[tokio::test]
+    async fn a_history_without_one_of_its_tables_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let absent = History::open(dir.path()).await;
+        assert!(matches!(absent, Err(HistoryError::Absent(_))));
+        let mut history = History::create(dir.path()).await.expect("a new history");
+        assert_eq!(history.last_commit().await.expect("readable"), 0);
+        // Cut short before its first commit: finished by the next start.
+        std::fs::remove_dir_all(dir.path().join("checks")).expect("our own folder");
+        history = History::create(dir.path()).await.expect("finished");
+        history.commit(1, vec![(Table::Rejects, row(Table::Rejects))]).await.expect("committed");
+        assert_eq!(history.last_commit().await.expect("readable"), 1);
+        std::fs::remove_dir_all(dir.path().join("verdicts")).expect("our own folder");
+        let damaged = History::create(dir.path()).await;
+        assert!(matches!(damaged, Err(HistoryError::Damaged { table: "verdicts", .. })));
+    }
+}
