@@ -1,12 +1,23 @@
 //! The history: Delta Lake tables on a disk, written by commits.
 //!
-//! A [`History`] is a folder with one Delta table per [`Table`]. [`History::commit`] first writes
-//! the data files of all tables, then commits the tables one by one; each table's commit carries
-//! the number of the commit as an application transaction, so that a reader can tell which commits
-//! a table holds. Nothing is ever updated in place: what is current is a view (`deployforge-sql`).
+//! A [`History`] is a folder with one Delta table per [`Table`]. [`History::write`] turns rows into
+//! a data file that nothing names yet, on any thread and at any time before the commit;
+//! [`History::commit_written`] then commits the tables one by one. Each table's commit carries the
+//! number of the commit as an application transaction, so that a reader can tell which commits a
+//! table holds. [`History::commit`] is both in one. Nothing is ever updated in place: what is
+//! current is a view (`deployforge-sql`).
+//!
+//! The files are written by this crate (`columns`, `files`), which knows what the tables look like
+//! and is several times as fast as a writer that does not (`docs/adr/0009-own-parquet-writing.md`).
+//! Transactions are Delta's.
 //!
 //! What is deliberately absent: what the rows mean, and any wish to read them. The schemas stand in
 //! `deployforge-model`.
+
+mod columns;
+mod files;
+mod stats;
+mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,14 +26,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, StructType, Transaction};
-use deltalake::parquet::basic::{Compression, ZstdLevel};
-use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::errors::ParquetError;
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake::{DeltaTable, DeltaTableError};
 use deployforge_model::schema;
 
 pub use deltalake;
+pub use written::{Writer, Written};
 
 /// The tables of the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -102,6 +112,28 @@ pub enum HistoryError {
         table: &'static str,
         /// In which folder.
         path: PathBuf,
+    },
+    /// Rows have other columns than their table.
+    #[error(
+        "rows for the table {table} do not fit it: its column {want}, theirs {got}; this is a bug in what made them"
+    )]
+    Rows {
+        /// Which table.
+        table: &'static str,
+        /// A column as the table has it.
+        want: String,
+        /// The column as the rows have it.
+        got: String,
+    },
+    /// A data file could not be written.
+    #[error("a file of the table {table} cannot be written in {path}: {error}")]
+    Write {
+        /// Which table.
+        table: &'static str,
+        /// In which folder.
+        path: PathBuf,
+        /// What failed.
+        error: Box<ParquetError>,
     },
     /// Delta Lake failed.
     #[error("the table {table}: {error}")]
@@ -202,30 +234,52 @@ impl History {
         Ok(last)
     }
 
-    /// Makes rows durable: the files of all tables first, then a commit per table that has rows,
-    /// each marked with `number`, which counts the commits of this history.
+    /// Writes files for [`History::commit_written`], apart from this history: on a thread of its own,
+    /// say, while the history commits.
+    pub fn writer(&self) -> Writer {
+        Writer::new(&self.root)
+    }
+
+    /// Writes rows of one table, in their order, into a file that is not yet part of it. It computes
+    /// on rayon's threads and blocks until the file is whole. Without rows there is no file.
+    pub fn write(&self, table: Table, batches: &[RecordBatch]) -> Result<Written, HistoryError> {
+        self.writer().write(table, batches)
+    }
+
+    /// Makes what was written part of its tables: a commit per table that has rows, in the order of
+    /// [`Table::ALL`], each marked with `number`, which counts the commits of this history.
+    pub async fn commit_written(
+        &mut self,
+        number: u64,
+        written: Vec<Written>,
+    ) -> Result<(), HistoryError> {
+        let mut adds: BTreeMap<Table, Vec<Add>> = BTreeMap::new();
+        for written in written {
+            let (table, add) = written.into_adds();
+            if let Some(add) = add {
+                adds.entry(table).or_default().push(add);
+            }
+        }
+        for (table, adds) in adds {
+            let delta = self.tables.get_mut(&table).expect("every table is open");
+            append(delta, adds, number).await.map_err(|error| delta_error(table, error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes rows durable: the files of all tables first, then [`History::commit_written`].
     pub async fn commit(
         &mut self,
         number: u64,
         rows: Vec<(Table, RecordBatch)>,
     ) -> Result<(), HistoryError> {
-        let mut written: BTreeMap<Table, Vec<Add>> = BTreeMap::new();
+        let mut batches: BTreeMap<Table, Vec<RecordBatch>> = BTreeMap::new();
         for (table, batch) in rows {
-            if batch.num_rows() == 0 {
-                continue;
-            }
-            let delta = |error| delta_error(table, error);
-            let mut writer = RecordBatchWriter::for_table(&self.tables[&table])
-                .map_err(delta)?
-                .with_writer_properties(writer_properties());
-            writer.write(batch).await.map_err(delta)?;
-            written.entry(table).or_default().extend(writer.flush().await.map_err(delta)?);
+            batches.entry(table).or_default().push(batch);
         }
-        for (table, adds) in written {
-            let delta = self.tables.get_mut(&table).expect("every table is open");
-            append(delta, adds, number).await.map_err(|error| delta_error(table, error))?;
-        }
-        Ok(())
+        let written = batches.iter().map(|(table, batches)| self.write(*table, batches));
+        let written = written.collect::<Result<_, _>>()?;
+        self.commit_written(number, written).await
     }
 }
 
@@ -256,12 +310,6 @@ async fn append(
         .await?;
     table.state = Some(commit.snapshot());
     Ok(())
-}
-
-fn writer_properties() -> WriterProperties {
-    WriterProperties::builder()
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).expect("3 is a level")))
-        .build()
 }
 
 fn check_schema(opened: &DeltaTable, table: Table, path: &Path) -> Result<(), HistoryError> {
