@@ -12,30 +12,38 @@
 //!
 //! ```
 //! use deployforge_canon::{Canon, Parser};
-//! use deployforge_model::Dialect;
+//! use deployforge_model::{Dialect, Seed};
 //! let canon = Canon::default();
 //! let mut parser = Parser::default();
 //! let a = canon.state(&mut parser, Dialect::Native, "vm", br#"{"a":1,"b":[1.0]}"#, [].into_iter())?;
 //! let b = canon.state(&mut parser, Dialect::Native, "vm", br#"{"b":[1],"a":1e0}"#, [].into_iter())?;
-//! assert_eq!(a.fingerprint(7), b.fingerprint(7));
+//! assert_eq!(a.fingerprint(&Seed::new(7)), b.fingerprint(&Seed::new(7)));
 //! # Ok::<(), deployforge_canon::CanonError>(())
 //! ```
 
+mod flat;
 pub mod fold;
+mod hash;
+mod locate;
 mod node;
 mod number;
 mod parse;
 pub mod redact;
 pub mod rules;
+mod walk;
 
+pub use flat::{Flat, Unit};
 pub use fold::{Fold, Normalise};
+pub use locate::{Located, locate};
 pub use node::{Keyed, Node, Secret};
 pub use number::Number;
 pub use parse::{CanonError, Limits, Parser};
 pub use redact::Redactor;
 pub use rules::{ArrayKind, ArrayRule, ArrayRules, RuleError};
 
-use deployforge_model::Dialect;
+use deployforge_model::{Dialect, Seed, StateText, path};
+
+use walk::Walk;
 
 /// How state slices become canonical: array rules, redaction, limits. Made once, shared by threads.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +108,61 @@ impl Canon {
         Ok(State { root })
     }
 
+    /// The units of a state slice, read in one pass without a tree: those of [`Canon::state`], or
+    /// `false` where it takes the tree to tell (secrets, duplicate members, malformed text). On
+    /// `false` what `flat` holds means nothing.
+    pub fn flatten(
+        &self,
+        parser: &mut Parser,
+        seed: &Seed,
+        dialect: Dialect,
+        resource_type: &str,
+        slice: StateText<'_>,
+        flat: &mut Flat,
+    ) -> bool {
+        if slice.text.len() > self.limits.bytes {
+            return false;
+        }
+        let Parser { memo, types, .. } = parser;
+        let of_type = types.of(&self.rules, seed, dialect, resource_type);
+        if of_type.secrets {
+            return false;
+        }
+        let mut walk = Walk {
+            text: slice.text,
+            seed,
+            rules: &of_type.rules,
+            rules_id: of_type.id,
+            redactor: &self.redactor,
+            memo,
+            flat,
+        };
+        walk.run(slice.form).is_some()
+    }
+
+    /// Reads one unit of a state, which stands at `path`: its arrays are arranged as in the whole
+    /// state. `stored`: the text is our own canonical JSON. Nothing is redacted: the caller knows
+    /// that the state holds no secret ([`Canon::flatten`] would not have read it).
+    pub fn unit(
+        &self,
+        parser: &mut Parser,
+        dialect: Dialect,
+        resource_type: &str,
+        path: &str,
+        text: &[u8],
+        stored: bool,
+    ) -> Result<Node, CanonError> {
+        if let Some(node) = Node::plain_scalar(text) {
+            return Ok(node);
+        }
+        let mut node = parser.value(text, self.limits, stored)?;
+        if matches!(node, Node::Array(_)) {
+            let rules = self.rules.of(dialect, resource_type);
+            rules::arrange(&mut node, &rules, &mut path::segments(path).collect());
+        }
+        Ok(node)
+    }
+
     fn arrange(&self, root: &mut Node, dialect: Dialect, resource_type: &str) {
         let rules = self.rules.of(dialect, resource_type);
         rules::arrange(root, &rules, &mut Vec::new());
@@ -108,8 +171,8 @@ impl Canon {
 
 impl State {
     /// A 64-bit hash of the state's meaning under `seed`: equal states have equal fingerprints.
-    pub fn fingerprint(&self, seed: u64) -> u64 {
-        self.root.fingerprint(seed)
+    pub fn fingerprint(&self, seed: &Seed) -> u64 {
+        Flat::of(&self.root, seed).fingerprint(seed)
     }
 
     /// How many attributes it has.

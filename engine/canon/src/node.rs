@@ -2,8 +2,6 @@
 
 use std::fmt::Write as _;
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
 use crate::number::Number;
 
 /// The member that marks a redacted value in canonical JSON. A source may not use it.
@@ -71,6 +69,24 @@ impl Keyed {
 }
 
 impl Node {
+    /// The scalar that a text is, where that is plain to see: a word, a short integer, a text without
+    /// escapes. The text is valid JSON.
+    pub(crate) fn plain_scalar(text: &[u8]) -> Option<Self> {
+        match text {
+            b"null" => Some(Self::Null),
+            b"true" => Some(Self::Bool(true)),
+            b"false" => Some(Self::Bool(false)),
+            [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {
+                std::str::from_utf8(inner).ok().map(|text| Self::String(text.into()))
+            }
+            [b'-' | b'0'..=b'9', ..] if text.len() <= 18 => {
+                let text = std::str::from_utf8(text).ok()?;
+                text.parse().ok().map(|value| Self::Number(Number::Int(value)))
+            }
+            _ => None,
+        }
+    }
+
     /// How many attributes the subtree has: scalars and empty containers.
     pub fn leaves(&self) -> u32 {
         let sum: u32 = match self {
@@ -116,42 +132,6 @@ impl Node {
         }
     }
 
-    /// A 64-bit hash of the meaning under `seed`.
-    ///
-    /// An element of a set is hashed whole before the elements' hashes are summed, so that leaves
-    /// cannot be swapped between elements; members are summed with their names mixed in.
-    pub fn fingerprint(&self, seed: u64) -> u64 {
-        match self {
-            Self::Null => mix(seed, 1, 0),
-            Self::Bool(value) => mix(seed, 2, u64::from(*value)),
-            Self::Number(number) => match number {
-                Number::Int(value) => mix(seed, 3, *value as u64),
-                Number::UInt(value) => mix(seed, 4, *value),
-                Number::Float(value) => mix(seed, 5, value.to_bits()),
-                Number::Text(text) => mix(seed, 6, xxh3_64_with_seed(text.as_bytes(), seed)),
-            },
-            Self::String(text) => mix(seed, 7, xxh3_64_with_seed(text.as_bytes(), seed)),
-            Self::Secret(secret) => mix(seed, 8, xxh3_64_with_seed(secret.hmac.as_bytes(), seed)),
-            Self::Array(items) => {
-                items.iter().fold(mix(seed, 9, items.len() as u64), |acc, item| {
-                    mix(seed, acc, item.fingerprint(seed))
-                })
-            }
-            Self::Set(items) => {
-                let sum = items.iter().fold(0u64, |acc, item| {
-                    acc.wrapping_add(mix(seed, 10, item.fingerprint(seed)))
-                });
-                mix(seed, 0xb ^ (items.len() as u64) << 8, sum)
-            }
-            Self::Keyed(keyed) => {
-                mix(seed, 0xc ^ (keyed.entries.len() as u64) << 8, members(&keyed.entries, seed))
-            }
-            Self::Object(entries) => {
-                mix(seed, 0xd ^ (entries.len() as u64) << 8, members(entries, seed))
-            }
-        }
-    }
-
     /// Canonical JSON text: members sorted, no white space, numbers in their one form.
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(64);
@@ -190,21 +170,6 @@ impl Node {
             }
         }
     }
-}
-
-fn members(entries: &[(Box<str>, Node)], seed: u64) -> u64 {
-    entries.iter().fold(0u64, |acc, (name, value)| {
-        let name = xxh3_64_with_seed(name.as_bytes(), seed);
-        acc.wrapping_add(mix(seed, name, value.fingerprint(seed)))
-    })
-}
-
-/// Mixes two words into one under a seed.
-fn mix(seed: u64, a: u64, b: u64) -> u64 {
-    let mut bytes = [0u8; 16];
-    bytes[..8].copy_from_slice(&a.to_le_bytes());
-    bytes[8..].copy_from_slice(&b.to_le_bytes());
-    xxh3_64_with_seed(&bytes, seed)
 }
 
 fn write_list<'a>(items: impl Iterator<Item = &'a Node>, out: &mut String) {

@@ -7,6 +7,7 @@ use simd_json::{Buffers, Node as Tape, StaticNode};
 
 use crate::node::{Node, SECRET_MEMBER, Secret};
 use crate::number::Number;
+use crate::walk::{Memo, TypeMemo};
 
 /// How deep and how large a state may be. Beyond a limit the observation is refused, never cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,11 +52,13 @@ pub enum CanonError {
     Reserved,
 }
 
-/// Buffers that are reused from state to state; one per thread.
+/// Buffers that are reused from state to state, and what was learnt from them; one per thread.
 #[derive(Default)]
 pub struct Parser {
     text: Vec<u8>,
     buffers: Buffers,
+    pub(crate) memo: Memo,
+    pub(crate) types: TypeMemo,
 }
 
 impl std::fmt::Debug for Parser {

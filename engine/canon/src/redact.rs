@@ -223,6 +223,16 @@ impl Redactor {
         }
     }
 
+    /// Whether a text is JSON in which something would be redacted.
+    pub(crate) fn holds_secret(&self, text: &str) -> bool {
+        self.redact_json_text(text).is_some()
+    }
+
+    /// Whether states of this type have secrets at known paths.
+    pub(crate) fn has_paths(resource_type: &str) -> bool {
+        typed().iter().any(|(types, _)| wildcard(types, resource_type))
+    }
+
     /// JSON inside a text, redacted and written back, where it held a secret.
     fn redact_json_text(&self, text: &str) -> Option<Box<str>> {
         if !text.trim_start().starts_with(['{', '[']) {

@@ -72,12 +72,29 @@ impl Key128 {
     /// Hashes parts with their lengths between them, so that no two lists of parts can be written
     /// the same way.
     pub fn of_parts<const N: usize>(parts: [&str; N], seed: u64) -> Self {
-        let mut buffer = Vec::with_capacity(128);
-        for part in parts {
-            buffer.extend_from_slice(&(part.len() as u32).to_le_bytes());
-            buffer.extend_from_slice(part.as_bytes());
+        Self::of_bytes(parts.map(str::as_bytes), seed)
+    }
+
+    /// [`Key128::of_parts`] of text that was not checked to be UTF-8.
+    pub fn of_bytes<const N: usize>(parts: [&[u8]; N], seed: u64) -> Self {
+        // Most keys are short; the hot path makes one per observation, and allocates nothing.
+        let mut short = [0u8; 240];
+        let size: usize = parts.iter().map(|part| part.len() + 4).sum();
+        if size <= short.len() {
+            let mut at = 0;
+            for part in parts {
+                short[at..at + 4].copy_from_slice(&(part.len() as u32).to_le_bytes());
+                short[at + 4..at + 4 + part.len()].copy_from_slice(part);
+                at += 4 + part.len();
+            }
+            return Self(xxh3_128_with_seed(&short[..size], seed));
         }
-        Self(xxh3_128_with_seed(&buffer, seed))
+        let mut long = Vec::with_capacity(size);
+        for part in parts {
+            long.extend_from_slice(&(part.len() as u32).to_le_bytes());
+            long.extend_from_slice(part);
+        }
+        Self(xxh3_128_with_seed(&long, seed))
     }
 
     /// Big-endian bytes, as the Arrow column holds them.

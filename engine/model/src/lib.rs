@@ -17,18 +17,23 @@
 
 mod baseline;
 mod batch;
+mod frame;
 mod key;
 mod observation;
 pub mod path;
 pub mod schema;
+mod seed;
 mod time;
 mod verdict;
 
 pub use baseline::{BaselineInfo, BaselineKind, Mode};
 pub use batch::{ObservationBatch, ObservationBatchBuilder, ObservationRow};
+pub use frame::{Block, Frame, FrameBuilder, FrameRow, RecordReader, Span};
 pub use key::{Key128, ResourceKey};
 pub use observation::{
-    Dialect, Observation, Presence, Record, Reject, RejectCode, Scope, SourcePosition, Sweep,
+    Dialect, MemberKind, Observation, Presence, Record, Reject, RejectCode, Scope, SourcePosition,
+    StateForm, StateMember, StateText, Sweep,
 };
+pub use seed::Seed;
 pub use time::{Clock, FixedClock, SystemClock, Timestamp, TimestampError};
 pub use verdict::{FindingKind, Severity, Transition, UnknownReason, Verdict};

@@ -83,6 +83,54 @@ pub struct Observation {
     pub position: SourcePosition,
 }
 
+/// The text of a state slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateText<'a> {
+    /// UTF-8 JSON.
+    pub text: &'a [u8],
+    /// What the text is.
+    pub form: StateForm,
+}
+
+/// What the text of a state slice is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateForm {
+    /// One JSON object.
+    Object,
+    /// Members without braces, as they stand within a larger record. That they are just these members
+    /// is a claim, which whoever reads them checks. An empty list allows any.
+    Members(&'static [StateMember]),
+}
+
+/// A member that may stand in a state slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StateMember {
+    /// Its name.
+    pub name: &'static str,
+    /// What it may be.
+    pub kind: MemberKind,
+}
+
+/// What a member of a state slice may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberKind {
+    /// Anything.
+    Any,
+    /// An object.
+    Object,
+    /// An object without members.
+    EmptyObject,
+    /// Anything; it is not part of the state.
+    Ignored,
+}
+
+impl<'a> StateText<'a> {
+    /// A whole object.
+    pub fn object(text: &'a [u8]) -> Self {
+        Self { text, form: StateForm::Object }
+    }
+}
+
 /// A place in a source, for messages and for `rejects`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SourcePosition {

@@ -49,6 +49,28 @@ pub fn observation_batch() -> SchemaRef {
     schema(fields)
 }
 
+/// Records of one block on the hot path: what a scan found, and where.
+///
+/// `key128` is the key's 128 bits, little-endian; `record` the records as read, all in one block;
+/// `raw` the seeded fingerprint of the state's text; `line` counts within the block. The spans are
+/// byte offsets and lengths within the block.
+pub fn frame() -> SchemaRef {
+    let u32 = |name: String| Field::new(name, DataType::UInt32, false);
+    let mut fields = vec![
+        Field::new("key128", DataType::FixedSizeBinary(16), false),
+        Field::new("record", DataType::BinaryView, false),
+        Field::new("raw", DataType::UInt64, false),
+        Field::new("version", DataType::UInt64, true),
+        time("observed_at", true),
+        u32("line".to_owned()),
+    ];
+    for part in ["record", "state", "account", "region", "type", "id", "alias"] {
+        fields.push(u32(format!("{part}_start")));
+        fields.push(u32(format!("{part}_length")));
+    }
+    schema(fields)
+}
+
 /// One version of a baseline, a row per resource.
 ///
 /// `state` is the canonical state as JSON text; `leaves` its number of attributes; `duplicate` says

@@ -1,0 +1,126 @@
+//! A state as a flat list of units, each a path and a hash.
+//!
+//! A [`Unit`] is what objects alone lead to: a scalar, an empty object, or a whole array. Two states
+//! with the same units are equal; where they differ in the values of some units and not in the
+//! paths, comparing the values of just those units gives just the differences of the states, since
+//! objects are compared member by member.
+
+use deployforge_model::Seed;
+
+use crate::hash;
+use crate::node::Node;
+
+/// One unit of a state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Seeded hash of the path.
+    pub path: u64,
+    /// Seeded hash of the value's meaning.
+    pub value: u64,
+    /// Where the value stands in the text it was read from; 0 to 0 if it was not read from one.
+    pub span: (u32, u32),
+}
+
+/// The units of a state, in the order in which they were read.
+#[derive(Clone, Debug, Default)]
+pub struct Flat {
+    /// The units.
+    pub units: Vec<Unit>,
+    sum: u64,
+    layout: u64,
+}
+
+impl Flat {
+    /// The units of a tree.
+    pub fn of(root: &Node, seed: &Seed) -> Self {
+        let mut flat = Self::default();
+        flat.add(root, hash::ROOT, seed);
+        flat
+    }
+
+    fn add(&mut self, node: &Node, path: u64, seed: &Seed) {
+        match node {
+            Node::Object(members) if !members.is_empty() => {
+                for (name, value) in members {
+                    let path = hash::member_path(seed, path, seed.text(name.as_bytes()));
+                    self.add(value, path, seed);
+                }
+            }
+            other => self.push(seed, Unit { path, value: other.hash(seed), span: (0, 0) }),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.units.clear();
+        self.sum = 0;
+        self.layout = 0;
+    }
+
+    /// What was read so far, to go back to.
+    pub(crate) fn mark(&self) -> (usize, u64, u64) {
+        (self.units.len(), self.sum, self.layout)
+    }
+
+    /// Forgets what was read since.
+    pub(crate) fn reset(&mut self, (units, sum, layout): (usize, u64, u64)) {
+        self.units.truncate(units);
+        self.sum = sum;
+        self.layout = layout;
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, seed: &Seed, unit: Unit) {
+        self.sum = self.sum.wrapping_add(seed.mix(unit.path, unit.value));
+        self.layout = seed.mix(self.layout, unit.path);
+        self.units.push(unit);
+    }
+
+    /// The canonical fingerprint: equal states have equal ones, whatever the order of members. Never
+    /// zero.
+    pub fn fingerprint(&self, seed: &Seed) -> u64 {
+        seed.mix(self.units.len() as u64, self.sum).max(1)
+    }
+
+    /// A hash of the paths in their order: two states of one layout can be compared by position.
+    pub fn layout(&self) -> u64 {
+        self.layout
+    }
+}
+
+impl Node {
+    /// A 64-bit hash of the meaning. An element of a set is hashed whole before the elements' hashes
+    /// are summed, so that leaves cannot be swapped between elements. A keyed list is hashed as the
+    /// set of its elements, which it is.
+    pub fn hash(&self, seed: &Seed) -> u64 {
+        let set = |length: usize, elements: &mut dyn Iterator<Item = &Self>| {
+            let sum = elements.fold(0u64, |sum, element| {
+                sum.wrapping_add(hash::set_step(seed, element.hash(seed)))
+            });
+            hash::set(seed, length, sum)
+        };
+        match self {
+            Self::Null => hash::null(seed),
+            Self::Bool(value) => hash::boolean(seed, *value),
+            Self::Number(number) => hash::number(seed, number),
+            Self::String(text) => hash::string(seed, text.as_bytes()),
+            Self::Secret(secret) => hash::secret(seed, &secret.hmac),
+            Self::Array(items) => {
+                let all = items.iter().fold(hash::ORDERED, |all, item| {
+                    hash::ordered_step(seed, all, item.hash(seed))
+                });
+                hash::ordered(seed, items.len(), all)
+            }
+            Self::Set(items) => set(items.len(), &mut items.iter()),
+            Self::Keyed(keyed) => {
+                set(keyed.entries.len(), &mut keyed.entries.iter().map(|(_, item)| item))
+            }
+            Self::Object(members) => {
+                let sum = members.iter().fold(0u64, |sum, (name, value)| {
+                    let name = seed.text(name.as_bytes());
+                    sum.wrapping_add(hash::object_step(seed, name, value.hash(seed)))
+                });
+                hash::object(seed, members.len(), sum)
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The walk over text gives the units of the tree, or does not decide.
+
+use deployforge_canon::{Canon, Flat, Parser};
+use deployforge_model::{Dialect, Seed, StateForm, StateText};
+use proptest::prelude::*;
+
+const TYPE: &str = "AWS::EC2::SecurityGroup";
+
+/// Checks one text; whether the walk decided.
+fn agree(parser: &mut Parser, text: &[u8], bare: bool) -> bool {
+    let canon = Canon::default();
+    let seed = Seed::new(11);
+    let mut flat = Flat::default();
+    let form = if bare { StateForm::Members(&[]) } else { StateForm::Object };
+    let slice = StateText { text, form };
+    let decided = canon.flatten(parser, &seed, Dialect::AwsConfig, TYPE, slice, &mut flat);
+    let object = if bare { [b"{", text, b"}"].concat() } else { text.to_vec() };
+    let state = canon.state(parser, Dialect::AwsConfig, TYPE, &object, std::iter::empty());
+    if !decided {
+        return false;
+    }
+    let shown = String::from_utf8_lossy(text);
+    let state = state.unwrap_or_else(|error| panic!("walked, and refused: {error}: {shown}"));
+    let tree = Flat::of(&state.root, &seed);
+    let pairs = |flat: &Flat| {
+        let mut pairs: Vec<(u64, u64)> = flat.units.iter().map(|u| (u.path, u.value)).collect();
+        pairs.sort_unstable();
+        pairs
+    };
+    assert_eq!(pairs(&flat), pairs(&tree), "{shown}");
+    assert_eq!(flat.fingerprint(&seed), tree.fingerprint(&seed), "{shown}");
+    for unit in &flat.units {
+        let value = &text[unit.span.0 as usize..unit.span.1 as usize];
+        serde_json::from_slice::<serde::de::IgnoredAny>(value).expect("a span holds one value");
+    }
+    true
+}
+
+fn scalar() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("null".to_owned()),
+        Just("true".to_owned()),
+        Just("false".to_owned()),
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<u64>().prop_map(|n| n.to_string()),
+        (-1000i32..1000, 0u32..1000, -3i32..30).prop_map(|(a, b, e)| format!("{a}.{b}e{e}")),
+        Just("-0".to_owned()),
+        Just("1E400".to_owned()),
+        Just("123456789012345678901234567890".to_owned()),
+        "[a-z {}\\[\\]:,/é\u{1F600}]{0,20}".prop_map(|t| serde_json::Value::from(t).to_string()),
+        "\\PC{0,12}".prop_map(|t| serde_json::Value::from(t).to_string()),
+        Just(r#""\u0041\n\ud83d\ude00""#.to_owned()),
+        Just(r#""{\"a\":[1]}""#.to_owned()),
+        Just(r#""{\"password\":\"x\"}""#.to_owned()),
+        Just(r#"" [1]""#.to_owned()),
+    ]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        4 => prop::sample::select(vec![
+            "a", "b", "tags", "Tags", "configuration", "ipPermissions", "ipRanges", "relationships",
+            "key", "value", "name", "ARN", "size",
+        ]).prop_map(str::to_owned),
+        1 => "[a-zA-Z]{1,6}",
+        1 => prop::sample::select(vec!["password", "apiKey", "a\\u0062", "$deployforge.secret", ""])
+            .prop_map(str::to_owned),
+    ]
+}
+
+fn space() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["", "", "", "", " ", "\n\t", "\r "])
+}
+
+fn json() -> impl Strategy<Value = String> {
+    scalar().prop_recursive(6, 60, 6, |inner| {
+        prop_oneof![
+            (prop::collection::vec((space(), inner.clone(), space()), 0..6)).prop_map(|items| {
+                let items: Vec<String> =
+                    items.into_iter().map(|(a, item, b)| format!("{a}{item}{b}")).collect();
+                format!("[{}]", items.join(","))
+            }),
+            object(inner),
+        ]
+    })
+}
+
+fn members(inner: impl Strategy<Value = String>) -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec((space(), name(), space(), inner, space()), 0..7).prop_map(|members| {
+        let text = |(a, name, b, value, c)| format!("{a}\"{name}\"{b}:{c}{value}{a}");
+        members.into_iter().map(text).collect()
+    })
+}
+
+fn object(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    members(inner).prop_map(|members| format!("{{{}}}", members.join(",")))
+}
+
+proptest! {
+    #[test]
+    fn walk_and_tree_agree(texts in prop::collection::vec(object(json()), 1..4)) {
+        let mut parser = Parser::default();
+        for text in &texts {
+            agree(&mut parser, text.as_bytes(), false);
+            let bare = &text[1..text.len() - 1];
+            agree(&mut parser, bare.as_bytes(), true);
+        }
+    }
+
+    #[test]
+    fn nothing_broken_is_walked(text in object(json()), at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()) {
+        let mut bytes = text.into_bytes();
+        let at = at.index(bytes.len());
+        if cut {
+            bytes.truncate(at);
+        } else {
+            bytes[at] = byte;
+        }
+        agree(&mut Parser::default(), &bytes, false);
+        agree(&mut Parser::default(), &bytes, true);
+    }
+}
+
+#[test]
+fn plain_states_are_decided() {
+    let mut parser = Parser::default();
+    for text in [
+        r#"{"configuration":{"ipPermissions":[{"p":1,"ipRanges":["b","a"]},{"p":2}],"size":8},"tags":{"Owner":"x"}}"#,
+        r#"{"tags":[{"key":"Owner","value":"x"},{"key":"Project","value":"y"}],"relationships":[{"name":"in","resourceId":"r"}]}"#,
+        r#"{"a":1.5,"b":[[],{},[{}]],"c":{"d":{}},"policy":"{\"Statement\":[]}","e":"\u0041"}"#,
+        r#"{ "a" : [ 1 , 2 ] , "b" : null }"#,
+    ] {
+        assert!(agree(&mut parser, text.as_bytes(), false), "{text}");
+    }
+    for text in
+        [r#"{"password":"x"}"#, r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":2}}"#, "[]", "{}x", ""]
+    {
+        assert!(!agree(&mut parser, text.as_bytes(), false), "{text}");
+    }
+}
