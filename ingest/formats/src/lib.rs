@@ -40,6 +40,7 @@ mod detect;
 mod foreign;
 mod framing;
 mod json;
+mod lines;
 mod native;
 mod options;
 mod reader;
@@ -47,5 +48,6 @@ mod refusal;
 mod sink;
 pub mod terraform;
 
+pub use lines::{LineReader, Lines, Parsed};
 pub use options::{Format, KeyDefaults, Limits, ReadOptions, UnknownFormat, split_prefix};
 pub use reader::{ReadSummary, Reader};

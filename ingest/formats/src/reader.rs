@@ -5,6 +5,7 @@ use deployforge_model::{Record, Reject, SourcePosition};
 use crate::aws_config;
 use crate::detect;
 use crate::framing::{Framer, Frames, Part};
+use crate::lines::LineReader;
 use crate::options::{Format, ReadOptions};
 use crate::refusal::Refusal;
 use crate::sink::{Sink, Tally};
@@ -41,6 +42,20 @@ pub struct ReadSummary {
     pub notes: Vec<String>,
 }
 
+impl ReadSummary {
+    pub(crate) fn of(tally: &Tally, bytes: u64) -> Self {
+        Self {
+            format: tally.format,
+            observations: tally.observations,
+            rejects: tally.rejects,
+            complete_listing: tally.whole_listings > 0 && tally.loose == 0 && tally.rejects == 0,
+            collections: tally.collections.clone(),
+            bytes,
+            notes: tally.sentences(),
+        }
+    }
+}
+
 impl Reader {
     /// A reader for one input.
     pub fn new(options: ReadOptions) -> Self {
@@ -61,21 +76,23 @@ impl Reader {
         }
     }
 
+    /// Whether the input turned out to have one record a line, and the next byte begins a line: the
+    /// rest can be read by blocks of whole lines ([`Reader::into_lines`]).
+    pub fn is_at_line(&self) -> bool {
+        !self.finished && self.framer.is_at_line()
+    }
+
+    /// Reads the rest by blocks of whole lines, many at once; `seed` is the deployment's.
+    pub fn into_lines(self, seed: u64) -> LineReader {
+        LineReader::new(self.options, self.tally, seed, self.framer.line())
+    }
+
     /// The input is complete.
     pub fn finish(&mut self, out: &mut Vec<Record>) -> ReadSummary {
         if !self.finished {
             self.end(None, out);
         }
-        let tally = &self.tally;
-        ReadSummary {
-            format: tally.format,
-            observations: tally.observations,
-            rejects: tally.rejects,
-            complete_listing: tally.whole_listings > 0 && tally.loose == 0 && tally.rejects == 0,
-            collections: tally.collections.clone(),
-            bytes: self.framer.offset(),
-            notes: tally.sentences(),
-        }
+        ReadSummary::of(&self.tally, self.framer.offset())
     }
 
     /// The source failed midway (a damaged archive, a lost connection): what is incomplete becomes
@@ -94,10 +111,10 @@ impl Reader {
 }
 
 /// Hands frames to the format modules.
-struct Dispatch<'a> {
-    options: &'a ReadOptions,
-    tally: &'a mut Tally,
-    out: &'a mut Vec<Record>,
+pub(crate) struct Dispatch<'a> {
+    pub(crate) options: &'a ReadOptions,
+    pub(crate) tally: &'a mut Tally,
+    pub(crate) out: &'a mut Vec<Record>,
 }
 
 impl Dispatch<'_> {

@@ -71,6 +71,19 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// Adds what a later part of the same input came to.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.format = self.format.or(other.format);
+        self.observations += other.observations;
+        self.rejects += other.rejects;
+        self.whole_listings += other.whole_listings;
+        self.collections.extend(other.collections);
+        self.loose += other.loose;
+        for (note, count) in other.notes {
+            *self.notes.entry(note).or_default() += count;
+        }
+    }
+
     /// The notes as sentences.
     pub(crate) fn sentences(&self) -> Vec<String> {
         self.notes.iter().map(|(note, count)| note.sentence(*count)).collect()

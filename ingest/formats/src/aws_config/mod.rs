@@ -11,6 +11,7 @@
 //! compliance) is counted in a note.
 
 mod item;
+pub(crate) mod scan;
 mod time;
 
 use deployforge_model::RejectCode;

@@ -153,6 +153,33 @@ impl Framer {
         }
     }
 
+    /// A framer at the start of a line, in an input of which it is known that each line is a value.
+    pub(crate) fn at_line(
+        limits: Limits,
+        lists: &'static [&'static str],
+        at: SourcePosition,
+    ) -> Self {
+        Self {
+            layout: Layout::Lines,
+            state: State::Between,
+            offset: at.offset,
+            margin: at.offset,
+            line: at.line,
+            seen: true,
+            ..Self::new(limits, lists, false)
+        }
+    }
+
+    /// Whether the input is one value a line, and the next byte begins a line.
+    pub(crate) fn is_at_line(&self) -> bool {
+        self.layout == Layout::Lines && self.state == State::Between && self.offset == self.margin
+    }
+
+    /// The line that is read.
+    pub(crate) fn line(&self) -> u64 {
+        self.line
+    }
+
     /// Bytes taken so far.
     pub(crate) fn offset(&self) -> u64 {
         self.offset + self.head.len() as u64
