@@ -1,18 +1,23 @@
 //! Baselines: what resources should be, a row per resource, in Arrow columns.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, BooleanBuilder, LargeBinaryArray, LargeBinaryBuilder,
-    RecordBatch, StringArray, StringBuilder, UInt32Builder,
+    ArrayRef, BooleanArray, BooleanBuilder, LargeBinaryBuilder, RecordBatch, StringBuilder,
+    UInt32Builder,
 };
-use deployforge_canon::{Canon, CanonError, Parser};
+use deployforge_canon::{Canon, CanonError, Flat, Parser};
 use deployforge_model::{
-    BaselineInfo, Dialect, Key128, Observation, Presence, ResourceKey, Timestamp, schema,
+    BaselineInfo, Dialect, Frame, Key128, Observation, Presence, Record, RecordReader, Reject,
+    RejectCode, ResourceKey, Seed, Timestamp, schema,
 };
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::claim::tree;
+use crate::rows::{BaselineRows, CHUNK_ROWS};
 
 /// One version of a baseline: its info and its rows ([`schema::baseline`]).
 #[derive(Clone, Debug)]
@@ -20,7 +25,7 @@ pub struct Baseline {
     /// Which one it is.
     pub info: BaselineInfo,
     /// Its rows.
-    pub rows: RecordBatch,
+    pub rows: BaselineRows,
     /// Seeded fingerprints of the raw state slices, a row each, 0 where unknown. They never leave
     /// the process.
     pub raw: Vec<u64>,
@@ -31,9 +36,46 @@ pub struct Baseline {
 pub struct BaselineBuilder<'c> {
     canon: &'c Canon,
     seed: u64,
+    fingerprint: Seed,
     parser: Parser,
-    rows: Vec<Row>,
-    index: HashMap<Key128, usize>,
+    /// Rows that no batch holds yet; the first has the number `first`.
+    waiting: Vec<Row>,
+    first: usize,
+    sealed: Vec<RecordBatch>,
+    index: HashMap<Key128, Known, BuildHasherDefault<KeyHasher>>,
+    /// Fingerprints of the raw slices, a row each.
+    raw: Vec<u64>,
+    /// Rows of sealed batches that no longer count, and those that turned out to be contradicted.
+    dead: HashSet<usize>,
+    contradicted: HashSet<usize>,
+}
+
+/// What the builder remembers of a resource.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    row: usize,
+    order: (Option<u64>, Option<Timestamp>),
+    presence: Presence,
+    /// Fingerprint of the canonical state.
+    content: u64,
+}
+
+/// Hashes keys that are hashes already.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+        }
+    }
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +87,6 @@ struct Row {
     presence: Presence,
     collection: Option<String>,
     tainted: bool,
-    duplicate: bool,
     leaves: u32,
     state: String,
     raw: u64,
@@ -63,7 +104,6 @@ impl Row {
             presence: observation.presence,
             collection: observation.collection.clone(),
             tainted: observation.tainted,
-            duplicate: false,
             leaves: 0,
             state: String::new(),
             raw: 0,
@@ -74,10 +114,10 @@ impl Row {
     fn new(
         observation: &Observation,
         canon: &Canon,
-        seed: u64,
+        seed: &Seed,
         parser: &mut Parser,
     ) -> Result<Self, CanonError> {
-        let raw = xxh3_64_with_seed(&observation.state, seed).max(1);
+        let raw = seed.text(&observation.state).max(1);
         let mut row = Self { raw, ..Self::unreadable(observation) };
         if observation.presence != Presence::Deleted {
             let state = canon.state(
@@ -94,6 +134,83 @@ impl Row {
     }
 }
 
+impl Row {
+    /// The row of a frame's row. If the scan's claim holds, its fingerprint stands for the state's
+    /// text; if not, the parser reads the record.
+    fn of_frame(
+        frame: &Frame,
+        row: usize,
+        reader: &dyn RecordReader,
+        canon: &Canon,
+        seed: &Seed,
+        (parser, flat): &mut (Parser, Flat),
+    ) -> Result<Self, NotAdded> {
+        let kind = frame.kind(row);
+        let claim = canon.flatten(parser, seed, frame.dialect, kind, frame.state(row), flat);
+        if claim && let Some(row) = Self::of_claim(frame, row, canon, parser) {
+            return Ok(row);
+        }
+        let mut rejected = None;
+        for record in reader.record(frame, row) {
+            match record {
+                Record::Observation(observation) => {
+                    let made = Self::new(&observation, canon, seed, parser);
+                    let mut row_made = made.map_err(|error| NotAdded::State(error, observation))?;
+                    if claim {
+                        row_made.raw = frame.raw(row);
+                    }
+                    return Ok(row_made);
+                }
+                Record::Reject(reject) => rejected = Some(reject),
+                Record::Sweep(_) => {}
+            }
+        }
+        let reject = rejected.unwrap_or_else(|| Reject {
+            position: frame.position(row),
+            code: RejectCode::NotARecord,
+            reason: "This line holds no resource.".to_owned(),
+            hash: String::new(),
+            size: 0,
+        });
+        Err(NotAdded::Reject(reject))
+    }
+}
+
+impl Row {
+    /// The row of a claim that holds. `None` where the parser would find more names of the resource.
+    fn of_claim(frame: &Frame, row: usize, canon: &Canon, parser: &mut Parser) -> Option<Self> {
+        if memchr::memmem::find(frame.record(row), b"\"resourceName\"").is_some() {
+            return None;
+        }
+        let root = tree(canon, parser, frame, row)?;
+        let [account, region, kind, id] = frame.parts(row);
+        let key = ResourceKey::new(frame.provider, account, region, kind, id);
+        let alias = frame.alias(row);
+        Some(Self {
+            dialect: frame.dialect,
+            address: None,
+            aliases: if alias == id { String::new() } else { alias.to_owned() },
+            presence: Presence::Present,
+            collection: None,
+            tainted: false,
+            leaves: root.leaves(),
+            state: root.to_json(),
+            raw: frame.raw(row),
+            order: (frame.version(row), frame.observed_at(row)),
+            key,
+        })
+    }
+}
+
+/// Why a row of a frame was not added.
+#[derive(Debug)]
+pub enum NotAdded {
+    /// The state has no canonical form; its resource stays declared.
+    State(CanonError, Box<Observation>),
+    /// The parser refused the record.
+    Reject(Reject),
+}
+
 /// What became of one declared state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Added {
@@ -108,24 +225,36 @@ pub enum Added {
 impl<'c> BaselineBuilder<'c> {
     /// A builder that makes states canonical with `canon` and fingerprints raw slices under `seed`.
     pub fn new(canon: &'c Canon, seed: u64) -> Self {
-        Self { canon, seed, parser: Parser::default(), rows: Vec::new(), index: HashMap::new() }
+        Self {
+            canon,
+            seed,
+            fingerprint: Seed::new(seed),
+            parser: Parser::default(),
+            waiting: Vec::new(),
+            first: 0,
+            sealed: Vec::new(),
+            index: HashMap::default(),
+            raw: Vec::new(),
+            dead: HashSet::new(),
+            contradicted: HashSet::new(),
+        }
     }
 
     /// Rows so far.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.first + self.waiting.len()
     }
 
     /// Whether there is none yet.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     /// Adds one declared state. A deletion removes what was declared before it. A state that cannot
     /// be made canonical is an error, and its resource stays declared, so that it is `unknown`
     /// (`unreadable`) and neither unmanaged nor forgotten.
     pub fn add(&mut self, observation: &Observation) -> Result<Added, CanonError> {
-        let row = Row::new(observation, self.canon, self.seed, &mut self.parser);
+        let row = Row::new(observation, self.canon, &self.fingerprint, &mut self.parser);
         self.take(observation, row)
     }
 
@@ -145,7 +274,7 @@ impl<'c> BaselineBuilder<'c> {
 
     /// Adds many declared states in order, made canonical on all cores.
     pub fn add_all(&mut self, observations: &[Observation]) -> Vec<Result<Added, CanonError>> {
-        let (canon, seed) = (self.canon, self.seed);
+        let (canon, seed) = (self.canon, &self.fingerprint);
         let rows: Vec<_> = observations
             .par_iter()
             .map_init(Parser::default, |parser, one| Row::new(one, canon, seed, parser))
@@ -153,185 +282,179 @@ impl<'c> BaselineBuilder<'c> {
         observations.iter().zip(rows).map(|(one, row)| self.take(one, row)).collect()
     }
 
+    /// Adds rows of a frame in order, made canonical on all cores.
+    pub fn add_frame(
+        &mut self,
+        frame: &Frame,
+        rows: Range<usize>,
+        reader: &dyn RecordReader,
+    ) -> Vec<Result<Added, NotAdded>> {
+        let (canon, seed) = (self.canon, &self.fingerprint);
+        let read =
+            |tools: &mut (Parser, Flat), row| Row::of_frame(frame, row, reader, canon, seed, tools);
+        let made: Vec<_> = rows.into_par_iter().map_init(Default::default, read).collect();
+        let mut added = Vec::with_capacity(made.len());
+        for row in made {
+            added.push(match row {
+                Ok(row) => Ok(self.insert(row)),
+                Err(NotAdded::State(error, observation)) => {
+                    self.insert(Row::unreadable(&observation));
+                    Err(NotAdded::State(error, observation))
+                }
+                Err(reject) => Err(reject),
+            });
+        }
+        added
+    }
+
     fn insert(&mut self, row: Row) -> Added {
-        let order = row.order;
         let key = row.key.hash128(self.seed);
-        let Some(&at) = self.index.get(&key) else {
-            self.index.insert(key, self.rows.len());
-            self.rows.push(row);
+        let content = self.fingerprint.text(row.state.as_bytes());
+        let new = Known { row: self.len(), order: row.order, presence: row.presence, content };
+        let Some(known) = self.index.get(&key).copied() else {
+            self.index.insert(key, new);
+            self.push(row);
             return Added::New;
         };
-        let known = &mut self.rows[at];
+        let deposed = |presence| presence == Presence::Deposed;
         // A deposed object never speaks for the resource beside a current one.
-        if row.presence == Presence::Deposed || known.presence == Presence::Deposed {
-            if known.presence == Presence::Deposed {
-                *known = row;
+        if deposed(row.presence) || deposed(known.presence) {
+            if deposed(known.presence) {
+                self.replace(key, known, new, row);
             }
             return Added::Superseded;
         }
-        if order == (None, None) || order == known.order {
-            if row.state == known.state && row.presence == known.presence {
+        if row.order == (None, None) || row.order == known.order {
+            if (content, row.presence) == (known.content, known.presence) {
                 return Added::Superseded;
             }
-            known.duplicate = true;
+            self.contradicted.insert(known.row);
             return Added::Duplicate;
         }
-        if order > known.order {
-            *known = row;
+        if row.order > known.order {
+            self.replace(key, known, new, row);
         }
         Added::Superseded
     }
 
-    /// Seals the rows. What was deleted last is not part of the baseline.
-    pub fn finish(self, info: BaselineInfo) -> Baseline {
-        let rows: Vec<&Row> =
-            self.rows.iter().filter(|row| row.presence != Presence::Deleted).collect();
-        let text = |get: &dyn Fn(&Row) -> &str| -> ArrayRef {
-            let bytes = rows.iter().map(|row| get(row).len()).sum();
-            let mut builder = StringBuilder::with_capacity(rows.len(), bytes);
-            rows.iter().for_each(|row| builder.append_value(get(row)));
-            Arc::new(builder.finish())
-        };
-        let flag = |get: &dyn Fn(&Row) -> bool| -> ArrayRef {
-            let mut builder = BooleanBuilder::with_capacity(rows.len());
-            rows.iter().for_each(|row| builder.append_value(get(row)));
-            Arc::new(builder.finish())
-        };
-        let mut address = StringBuilder::new();
-        let mut collection = StringBuilder::new();
-        let mut leaves = UInt32Builder::with_capacity(rows.len());
-        let bytes = rows.iter().map(|row| row.state.len()).sum();
-        let mut state = LargeBinaryBuilder::with_capacity(rows.len(), bytes);
-        for row in &rows {
-            address.append_option(row.address.as_deref());
-            collection.append_option(row.collection.as_deref());
-            leaves.append_value(row.leaves);
-            state.append_value(row.state.as_bytes());
+    fn replace(&mut self, key: Key128, known: Known, new: Known, row: Row) {
+        self.contradicted.remove(&known.row);
+        self.dead.insert(known.row);
+        self.index.insert(key, new);
+        self.push(row);
+    }
+
+    fn push(&mut self, row: Row) {
+        self.raw.push(row.raw);
+        self.waiting.push(row);
+        if self.waiting.len() == CHUNK_ROWS {
+            self.seal();
         }
-        let columns: Vec<ArrayRef> = vec![
-            text(&|row| &row.key.provider),
-            text(&|row| &row.key.account),
-            text(&|row| &row.key.region),
-            text(&|row| &row.key.resource_type),
-            text(&|row| &row.key.id),
-            text(&|row| row.dialect.name()),
-            Arc::new(address.finish()),
-            text(&|row| &row.aliases),
-            text(&|row| if row.presence == Presence::Deposed { "deposed" } else { "present" }),
-            Arc::new(collection.finish()),
-            flag(&|row| row.tainted),
-            flag(&|row| row.duplicate),
-            Arc::new(leaves.finish()),
-            Arc::new(state.finish()),
-        ];
-        let raw = rows.iter().map(|row| row.raw).collect();
-        let rows = RecordBatch::try_new(schema::baseline(), columns)
-            .expect("the builders follow the schema");
+    }
+
+    /// Seals what waits into a batch, the last of the baseline unless it is full.
+    pub fn seal(&mut self) {
+        if !self.waiting.is_empty() {
+            self.sealed.push(batch(&self.waiting));
+            self.first += self.waiting.len();
+            self.waiting.clear();
+        }
+    }
+
+    /// Takes the batches that are complete, to be kept elsewhere until [`BaselineBuilder::finish`].
+    pub fn take_sealed(&mut self) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.sealed)
+    }
+
+    /// The baseline in memory.
+    pub fn build(mut self, info: BaselineInfo) -> Baseline {
+        self.seal();
+        let kept = self.take_sealed();
+        self.finish(info, kept)
+    }
+
+    /// The baseline of all sealed batches, in order. What was deleted last is not part of it.
+    pub fn finish(mut self, info: BaselineInfo, kept: Vec<RecordBatch>) -> Baseline {
+        let deleted = self.index.values().filter(|known| known.presence == Presence::Deleted);
+        self.dead.extend(deleted.map(|known| known.row));
+        let (mut batches, mut raw) = (kept, self.raw);
+        if !(self.dead.is_empty() && self.contradicted.is_empty()) {
+            let alive: Vec<bool> = (0..raw.len()).map(|row| !self.dead.contains(&row)).collect();
+            batches = rewrite(&batches, &alive, &self.contradicted);
+            let mut live = alive.iter();
+            raw.retain(|_| live.next() == Some(&true));
+        }
+        let rows = BaselineRows::new(&batches).expect("the builder follows the schema");
         Baseline { info, rows, raw }
     }
 }
 
-/// Typed access to the columns of a baseline's rows.
-#[derive(Clone, Debug)]
-pub struct BaselineRows {
-    text: [StringArray; 10],
-    tainted: BooleanArray,
-    duplicate: BooleanArray,
-    state: LargeBinaryArray,
-}
-
-/// One row, borrowed.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // each field is the column of the same name, see `schema::baseline`
-pub struct BaselineRow<'a> {
-    pub provider: &'a str,
-    pub account: &'a str,
-    pub region: &'a str,
-    pub resource_type: &'a str,
-    pub id: &'a str,
-    pub dialect: Dialect,
-    pub address: Option<&'a str>,
-    pub aliases: &'a str,
-    pub deposed: bool,
-    pub collection: &'a str,
-    pub tainted: bool,
-    pub duplicate: bool,
-    pub state: &'a [u8],
-}
-
-impl BaselineRow<'_> {
-    /// The key, owned.
-    pub fn key(&self) -> ResourceKey {
-        ResourceKey {
-            provider: self.provider.to_owned(),
-            account: self.account.to_owned(),
-            region: self.region.to_owned(),
-            resource_type: self.resource_type.to_owned(),
-            id: self.id.to_owned(),
-        }
-    }
-}
-
-/// The rows do not have the schema of a baseline.
-#[derive(Debug, thiserror::Error)]
-#[error("the file does not have the columns of a baseline; import it again")]
-pub struct NotABaseline;
-
-impl BaselineRows {
-    /// Checks the schema and fetches the columns.
-    pub fn new(rows: &RecordBatch) -> Result<Self, NotABaseline> {
-        if rows.schema().fields() != schema::baseline().fields() {
-            return Err(NotABaseline);
-        }
-        let mut text = Vec::with_capacity(10);
-        for i in 0..10 {
-            text.push(column(rows, i)?);
-        }
-        let text = text.try_into().map_err(|_| NotABaseline)?;
-        Ok(Self {
-            text,
-            tainted: column(rows, 10)?,
-            duplicate: column(rows, 11)?,
-            state: column(rows, 13)?,
+/// The batches without the rows that are not alive, and with those marked that are contradicted.
+fn rewrite(
+    batches: &[RecordBatch],
+    alive: &[bool],
+    contradicted: &HashSet<usize>,
+) -> Vec<RecordBatch> {
+    let mut first = 0;
+    let parts: Vec<RecordBatch> = batches
+        .iter()
+        .map(|batch| {
+            let rows = first..first + batch.num_rows();
+            first = rows.end;
+            let marks: BooleanArray =
+                rows.clone().map(|row| Some(contradicted.contains(&row))).collect();
+            let mut columns = batch.columns().to_vec();
+            columns[11] = Arc::new(marks);
+            let marked =
+                RecordBatch::try_new(batch.schema(), columns).expect("one column replaced");
+            let keep: BooleanArray = alive[rows].iter().map(|alive| Some(*alive)).collect();
+            arrow::compute::filter_record_batch(&marked, &keep).expect("a mask of the same length")
         })
-    }
-
-    /// How many rows.
-    pub fn len(&self) -> usize {
-        self.state.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// One row.
-    pub fn row(&self, row: usize) -> BaselineRow<'_> {
-        let text = |column: usize| self.text[column].value(row);
-        BaselineRow {
-            provider: text(0),
-            account: text(1),
-            region: text(2),
-            resource_type: text(3),
-            id: text(4),
-            dialect: text(5).parse().unwrap_or(Dialect::Native),
-            address: (!self.text[6].is_null(row)).then(|| text(6)),
-            aliases: text(7),
-            deposed: text(8) == "deposed",
-            collection: if self.text[9].is_null(row) { "" } else { text(9) },
-            tainted: self.tainted.value(row),
-            duplicate: self.duplicate.value(row),
-            state: self.state.value(row),
-        }
-    }
-
-    /// The key of a row as 128 bits.
-    pub fn key128(&self, row: usize, seed: u64) -> Key128 {
-        Key128::of_parts(std::array::from_fn::<&str, 5, _>(|i| self.text[i].value(row)), seed)
-    }
+        .collect();
+    let all = arrow::compute::concat_batches(&schema::baseline(), &parts).expect("one schema");
+    let starts = (0..all.num_rows()).step_by(CHUNK_ROWS);
+    starts.map(|at| all.slice(at, CHUNK_ROWS.min(all.num_rows() - at))).collect()
 }
 
-fn column<T: Clone + 'static>(rows: &RecordBatch, at: usize) -> Result<T, NotABaseline> {
-    rows.column(at).as_any().downcast_ref::<T>().cloned().ok_or(NotABaseline)
+/// Rows as a batch.
+fn batch(rows: &[Row]) -> RecordBatch {
+    let text = |get: &dyn Fn(&Row) -> &str| -> ArrayRef {
+        let bytes = rows.iter().map(|row| get(row).len()).sum();
+        let mut builder = StringBuilder::with_capacity(rows.len(), bytes);
+        rows.iter().for_each(|row| builder.append_value(get(row)));
+        Arc::new(builder.finish())
+    };
+    let flag = |get: &dyn Fn(&Row) -> bool| -> ArrayRef {
+        let mut builder = BooleanBuilder::with_capacity(rows.len());
+        rows.iter().for_each(|row| builder.append_value(get(row)));
+        Arc::new(builder.finish())
+    };
+    let mut address = StringBuilder::new();
+    let mut collection = StringBuilder::new();
+    let mut leaves = UInt32Builder::with_capacity(rows.len());
+    let bytes = rows.iter().map(|row| row.state.len()).sum();
+    let mut state = LargeBinaryBuilder::with_capacity(rows.len(), bytes);
+    for row in rows {
+        address.append_option(row.address.as_deref());
+        collection.append_option(row.collection.as_deref());
+        leaves.append_value(row.leaves);
+        state.append_value(row.state.as_bytes());
+    }
+    let columns: Vec<ArrayRef> = vec![
+        text(&|row| &row.key.provider),
+        text(&|row| &row.key.account),
+        text(&|row| &row.key.region),
+        text(&|row| &row.key.resource_type),
+        text(&|row| &row.key.id),
+        text(&|row| row.dialect.name()),
+        Arc::new(address.finish()),
+        text(&|row| &row.aliases),
+        text(&|row| if row.presence == Presence::Deposed { "deposed" } else { "present" }),
+        Arc::new(collection.finish()),
+        flag(&|row| row.tainted),
+        flag(&|_| false),
+        Arc::new(leaves.finish()),
+        Arc::new(state.finish()),
+    ];
+    RecordBatch::try_new(schema::baseline(), columns).expect("the builders follow the schema")
 }

@@ -1,20 +1,22 @@
 //! All shards together: routing, the parallel epoch, sweeps, and what is true now.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use deployforge_canon::Parser;
 use deployforge_model::{
-    BaselineKind, Dialect, Key128, ObservationBatch, ResourceKey, Scope, Severity, UnknownReason,
-    Verdict,
+    BaselineKind, Dialect, Key128, ObservationBatch, ResourceKey, Scope, Seed, Severity,
+    UnknownReason, Verdict,
 };
 use rayon::prelude::*;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::baseline::{Baseline, BaselineRows, NotABaseline};
+use crate::baseline::Baseline;
 use crate::entry::{Entry, Identity, Restored, Unseen};
+use crate::group::Groups;
+use crate::index::{Aliases, Declared, is_global, lock};
 use crate::output::{OpenFinding, Output};
-use crate::shard::{BatchOrigin, Context, Loaded, Routed, Settings, Shard};
+use crate::rows::CHUNK_ROWS;
+use crate::shape::Shapes;
+use crate::shard::{BatchOrigin, Context, Loaded, Routes, Segment, Settings, Shard, Tier, Tools};
 
 /// How many shards state is split into: more than threads, so that a slow one does not hold up the
 /// rest, and fixed, so that state can move.
@@ -28,17 +30,19 @@ const SWEEPS_MAX: usize = 1024;
 pub struct Comparator {
     context: Context,
     shards: Vec<Shard>,
-    /// Globally unique names of declared resources; `None` where two resources share one.
-    aliases: HashMap<u64, Option<(Key128, Dialect)>>,
+    /// Globally unique names of declared resources, made when first one is looked for.
+    aliases: Option<Aliases>,
     dialects: HashSet<Dialect>,
     sweeps: HashMap<(Arc<str>, String), SweepState>,
-    sequence: u64,
+    sequence: u32,
+    /// One per thread.
+    tools: Vec<Mutex<Tools>>,
 }
 
 #[derive(Debug)]
 struct SweepState {
     scopes: Vec<Scope>,
-    since: u64,
+    since: u32,
     dialects: HashSet<Dialect>,
     complete: bool,
 }
@@ -64,66 +68,103 @@ pub struct ResourceView<'a> {
 impl Comparator {
     /// Loads baselines. Where two claim one resource, a declared one goes before a recorded one;
     /// two of a kind must agree, or the resource is `unknown` (`duplicate`).
-    pub fn new(settings: Settings, baselines: Vec<Baseline>) -> Result<Self, NotABaseline> {
-        let mut loaded = Vec::with_capacity(baselines.len());
-        for baseline in baselines {
-            loaded.push(Loaded {
-                name: baseline.info.name.as_str().into(),
-                info: baseline.info,
-                rows: BaselineRows::new(&baseline.rows)?,
-                raw: baseline.raw,
-            });
-        }
-        loaded.sort_by_key(|loaded| loaded.info.kind != BaselineKind::Declared);
-        let context = Context { settings, baselines: loaded };
+    pub fn new(settings: Settings, baselines: Vec<Baseline>) -> Self {
+        let mut all: Vec<(Loaded, Vec<u64>)> = baselines
+            .into_iter()
+            .map(|Baseline { info, rows, raw }| {
+                (Loaded { name: info.name.as_str().into(), info, rows }, raw)
+            })
+            .collect();
+        all.sort_by_key(|(loaded, _)| loaded.info.kind != BaselineKind::Declared);
+        let (loaded, raw): (Vec<Loaded>, Vec<Vec<u64>>) = all.into_iter().unzip();
+        let context = Context {
+            seed: Seed::new(settings.seed),
+            settings,
+            baselines: loaded,
+            shapes: Shapes::default(),
+            groups: Groups::default(),
+        };
+        let threads = rayon::current_num_threads() + 1;
         let mut comparator = Self {
             context,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            aliases: HashMap::new(),
+            aliases: None,
             dialects: HashSet::new(),
             sweeps: HashMap::new(),
             sequence: 1,
+            tools: (0..threads).map(|_| Mutex::default()).collect(),
         };
-        comparator.index();
-        Ok(comparator)
+        for (baseline, raw) in raw.iter().enumerate() {
+            comparator.index(baseline, raw);
+        }
+        comparator
     }
 
-    fn index(&mut self) {
-        for (b, loaded) in self.context.baselines.iter().enumerate() {
-            for r in 0..loaded.rows.len() {
-                let row = loaded.rows.row(r);
-                self.dialects.insert(row.dialect);
-                let key = loaded.rows.key128(r, self.context.settings.seed);
-                let entry = self.shards[key.shard(SHARDS)].entry(key);
-                match entry.baseline {
-                    None => entry.baseline = Some((b as u16, r as u32)),
-                    Some((other, at)) => {
-                        let first = &self.context.baselines[usize::from(other)];
-                        let same = first.rows.row(at as usize).state == row.state;
-                        if first.info.kind == loaded.info.kind && !same {
-                            entry.claimed_twice = true;
-                        }
-                        continue;
-                    }
-                }
-                for alias in row.aliases.split('\n').filter(|alias| is_global(alias)) {
-                    let hash = xxh3_64_with_seed(alias.as_bytes(), self.context.settings.seed);
-                    self.aliases
-                        .entry(hash)
-                        .and_modify(|known| {
-                            if known.is_some_and(|(other, _)| other != key) {
-                                *known = None;
-                            }
-                        })
-                        .or_insert(Some((key, row.dialect)));
+    /// Takes the rows of a baseline into the shards, some chunks at a time: read on all cores,
+    /// entered in order.
+    fn index(&mut self, baseline: usize, raw: &[u64]) {
+        let rows = self.context.baselines[baseline].rows.len();
+        let starts: Vec<usize> = (0..rows).step_by(CHUNK_ROWS).collect();
+        for some in starts.chunks(rayon::current_num_threads() * 2) {
+            let context = &self.context;
+            let tools = &self.tools;
+            let read: Vec<Vec<Declared>> = some
+                .par_iter()
+                .map(|&first| {
+                    let mut tools = lock(tools);
+                    (first..rows.min(first + CHUNK_ROWS))
+                        .map(|row| Declared::read(context, baseline, row, &mut tools))
+                        .collect()
+                })
+                .collect();
+            for (first, declared) in some.iter().zip(read) {
+                for (i, declared) in declared.into_iter().enumerate() {
+                    let row = first + i;
+                    self.enter(baseline, row, declared, raw.get(row).copied().unwrap_or(0));
                 }
             }
         }
     }
 
+    fn enter(&mut self, baseline: usize, row: usize, declared: Declared, raw: u64) {
+        let Declared { key, dialect, special, canonical, group, flat } = declared;
+        self.dialects.insert(dialect);
+        let shard = &mut self.shards[key.shard(SHARDS)];
+        let at = shard.place(key);
+        if let Some((other, first)) = shard.at(at).baseline() {
+            let first_of = &self.context.baselines[usize::from(other)];
+            let this = &self.context.baselines[baseline];
+            let same = first_of.rows.row(first as usize).state == this.rows.row(row).state;
+            if first_of.info.kind == this.info.kind && !same {
+                shard.at_mut(at).claim_twice();
+            }
+            return;
+        }
+        let attributes = match (self.context.settings.tier, flat) {
+            (Tier::Full, Some(flat)) => {
+                let shape = self.context.shapes.intern(&flat);
+                shape.map(|shape| shard.hashes.push(shape, &flat.units))
+            }
+            _ => None,
+        };
+        let entry = shard.at_mut(at);
+        entry.declare(baseline as u16, row as u32, dialect, special);
+        entry.raw = if special { 0 } else { raw };
+        entry.canonical = canonical;
+        entry.group = group;
+        if let Some(attributes) = attributes {
+            entry.attributes = attributes;
+        }
+    }
+
     /// How many resources the baselines declare.
     pub fn declared(&self) -> usize {
-        self.entries().filter(|entry| entry.baseline.is_some()).count()
+        self.entries().filter(|entry| entry.baseline().is_some()).count()
+    }
+
+    /// The seed of keys and fingerprints.
+    pub fn seed(&self) -> u64 {
+        self.context.settings.seed
     }
 
     /// Takes up what the history last knew.
@@ -134,65 +175,120 @@ impl Comparator {
             let shard = &mut self.shards[key.shard(SHARDS)];
             shard.restore(key, restored);
             let entry = shard.entry(key);
-            let loaded = entry.baseline.map_or(0, |(baseline, _)| {
+            let loaded = entry.baseline().map_or(0, |(baseline, _)| {
                 self.context.baselines[usize::from(baseline)].info.version
             });
-            entry.recalled = version == loaded;
+            entry.set_recalled(version == loaded);
         }
     }
 
-    /// Judges one batch: one task per shard.
+    /// Judges one batch.
     pub fn apply(&mut self, batch: &ObservationBatch, origin: &BatchOrigin) -> Output {
+        self.apply_epoch(&[Segment::Batch(batch)], origin)
+    }
+
+    /// Judges an epoch: segments of one source, in order; one task per shard.
+    pub fn apply_epoch(&mut self, segments: &[Segment<'_>], origin: &BatchOrigin) -> Output {
         self.sequence += 1;
         let sequence = self.sequence;
-        let routed = self.route(batch, origin);
-        let context = &self.context;
+        let routes = self.route(segments, origin);
+        let (context, tools) = (&self.context, &self.tools);
         let outputs: Vec<Output> = self
             .shards
             .par_iter_mut()
-            .zip(routed)
-            .filter(|(_, rows)| !rows.is_empty())
-            .map_init(Parser::default, |parser, (shard, rows)| {
-                shard.apply(context, batch, &rows, origin, sequence, parser)
+            .enumerate()
+            .map(|(s, shard)| {
+                let mut tools = lock(tools);
+                let mut out = Output::default();
+                for (segment, routes) in segments.iter().zip(&routes) {
+                    let rows = (routes, s);
+                    shard.apply(context, *segment, rows, origin, sequence, &mut tools, &mut out);
+                }
+                out
             })
             .collect();
+        self.gather(outputs, origin)
+    }
+
+    fn gather(&self, outputs: Vec<Output>, origin: &BatchOrigin) -> Output {
         let mut all = Output::default();
         outputs.into_iter().for_each(|output| all.merge(output));
+        let minute = origin.ingested_at.minute();
+        all.name_counts(|group| self.context.groups.name(group, minute, &origin.source));
         all
     }
 
-    /// Finds the shard and the key of each row. An observation whose key no baseline knows may be
-    /// known by a globally unique alias.
-    fn route(&mut self, batch: &ObservationBatch, origin: &BatchOrigin) -> Vec<Vec<Routed>> {
-        let mut routed: Vec<Vec<Routed>> = (0..SHARDS).map(|_| Vec::new()).collect();
+    /// Finds the shard and the key of each row of each segment. An observation whose key no baseline
+    /// knows may be known by a globally unique alias.
+    fn route(&mut self, segments: &[Segment<'_>], origin: &BatchOrigin) -> Vec<Routes> {
+        let all = |this: &Self| -> Vec<Routes> {
+            segments.par_iter().map(|segment| this.route_segment(segment)).collect()
+        };
+        let mut routes = all(self);
+        // The names are looked up for the first resource that no baseline knows by its key.
+        if self.aliases.is_none() && routes.iter().any(Routes::has_strangers) {
+            self.aliases = Some(Aliases::of(&self.context));
+            routes = all(self);
+        }
         let mut dialects = HashSet::new();
-        for row in 0..batch.len() {
-            let observation = batch.row(row);
-            dialects.insert(observation.dialect);
-            let own = observation.key128;
-            let (mut key, mut unmapped) = (own, false);
-            if !self.shards[own.shard(SHARDS)].declares(own) {
-                let known = observation.aliases().filter(|alias| is_global(alias)).find_map(|a| {
-                    let hash = xxh3_64_with_seed(a.as_bytes(), self.context.settings.seed);
-                    self.aliases.get(&hash).copied().flatten()
-                });
-                match known {
-                    Some((other, dialect)) if dialect == observation.dialect => key = other,
-                    Some(_) => unmapped = true,
-                    None => {
-                        unmapped = !self.dialects.is_empty()
-                            && !self.dialects.contains(&observation.dialect);
-                    }
+        for segment in segments {
+            match segment {
+                Segment::Frame { frame, .. } => drop(dialects.insert(frame.dialect)),
+                Segment::Batch(batch) => {
+                    dialects.extend((0..batch.len()).map(|row| batch.row(row).dialect));
                 }
             }
-            routed[key.shard(SHARDS)].push(Routed { row: row as u32, key, unmapped });
         }
         for ((source, _), sweep) in &mut self.sweeps {
             if *source == origin.source {
                 sweep.dialects.extend(&dialects);
             }
         }
-        routed
+        routes
+    }
+
+    fn route_segment(&self, segment: &Segment<'_>) -> Routes {
+        let rows = segment.rows();
+        let mut strangers = HashMap::new();
+        let shards: Vec<u8> = rows
+            .clone()
+            .map(|row| {
+                let own = segment.key128(row);
+                if self.shards[own.shard(SHARDS)].declares(own) {
+                    return own.shard(SHARDS) as u8;
+                }
+                let (key, unmapped) = self.by_alias(segment, row, own);
+                strangers.insert(row as u32, (key, unmapped));
+                key.shard(SHARDS) as u8
+            })
+            .collect();
+        Routes::new(rows.start, &shards, SHARDS, strangers)
+    }
+
+    /// The key under which a baseline knows a resource by another name, and whether it is out of reach
+    /// of the baselines' words.
+    fn by_alias(&self, segment: &Segment<'_>, row: usize, own: Key128) -> (Key128, bool) {
+        let find = |alias: &str| {
+            let aliases = self.aliases.as_ref().filter(|_| is_global(alias))?;
+            aliases.find(&self.context, alias)
+        };
+        let (known, dialect) = match segment {
+            Segment::Frame { frame, .. } => (find(frame.alias(row)), frame.dialect),
+            Segment::Batch(batch) => {
+                let observation = batch.row(row);
+                (observation.aliases().find_map(find), observation.dialect)
+            }
+        };
+        match known {
+            Some((other, of)) if of == dialect => (other, false),
+            Some(_) => (own, true),
+            None => (own, !self.dialects.is_empty() && !self.dialects.contains(&dialect)),
+        }
+    }
+
+    /// Bytes held for what is known of resources, and how many shapes their attributes have.
+    pub fn held(&self) -> (usize, usize) {
+        (self.shards.iter().map(Shard::bytes).sum(), self.context.shapes.len())
     }
 
     /// A listing of `scope` by a source begins.
@@ -285,7 +381,7 @@ impl Comparator {
     fn unseen(
         &mut self,
         origin: &BatchOrigin,
-        since: u64,
+        since: u32,
         decide: &(dyn Fn(&Context, &Entry) -> Option<Unseen> + Sync),
     ) -> Output {
         let context = &self.context;
@@ -294,9 +390,7 @@ impl Comparator {
             .par_iter_mut()
             .map(|shard| shard.unseen(context, origin, since, decide))
             .collect();
-        let mut all = Output::default();
-        outputs.into_iter().for_each(|output| all.merge(output));
-        all
+        self.gather(outputs, origin)
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -306,10 +400,8 @@ impl Comparator {
     /// Every resource with a verdict, or declared without one (`unknown`, `unobserved`).
     pub fn resources(&self) -> impl Iterator<Item = ResourceView<'_>> {
         self.entries().filter_map(|entry| {
-            let declared = entry.baseline.map(|(baseline, row)| {
-                self.context.baselines[usize::from(baseline)].rows.row(row as usize)
-            });
-            if entry.verdict.is_none() && declared.is_none_or(|row| row.deposed) {
+            let declared = self.context.row(entry);
+            if entry.verdict().is_none() && declared.is_none_or(|row| row.deposed) {
                 return None;
             }
             let (key, address) = if let Some(row) = declared {
@@ -318,15 +410,15 @@ impl Comparator {
                 let identity = entry.detail.as_ref()?.identity.as_ref()?;
                 ((*identity.key).clone(), None)
             };
-            let unobserved = entry.verdict.is_none().then_some(UnknownReason::Unobserved);
+            let unobserved = entry.verdict().is_none().then_some(UnknownReason::Unobserved);
             Some(ResourceView {
                 key,
                 address,
-                verdict: entry.verdict.unwrap_or(Verdict::Unknown),
-                reason: entry.reason.or(unobserved),
-                score: entry.score,
+                verdict: entry.verdict().unwrap_or(Verdict::Unknown),
+                reason: entry.reason().or(unobserved),
+                score: entry.score(),
                 severity: entry.severity(),
-                leaves: entry.leaves,
+                leaves: self.context.leaves(entry),
                 findings: entry.findings(),
                 declared: declared.is_some(),
                 seen: entry.seen > 0,
@@ -345,219 +437,14 @@ struct Described<'a> {
 
 /// Describes an entry. Deposed objects are nobody's loss: `None`.
 fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>> {
-    if let Some((baseline, row)) = entry.baseline {
-        let row = context.baselines[usize::from(baseline)].rows.row(row as usize);
+    if let Some(row) = context.row(entry) {
         let (key, dialect, collection) = (row.key(), row.dialect, row.collection);
         return (!row.deposed).then_some(Described { key, dialect, collection, declared: true });
     }
-    entry.verdict?;
+    entry.verdict()?;
     let Identity { key, dialect, collection } = entry.detail.as_ref()?.identity.as_ref()?;
     Some(Described { key: (**key).clone(), dialect: *dialect, collection, declared: false })
 }
 
-/// Whether an alias names one object in the whole world: an ARN, a full resource id or a URL. Plain
-/// names do not, and never join two resources.
-fn is_global(alias: &str) -> bool {
-    alias.starts_with("arn:")
-        || alias.starts_with("//")
-        || alias.starts_with("/subscriptions/")
-        || alias.contains("://")
-}
-
 #[cfg(test)]
-mod tests {
-    use deployforge_model::{
-        BaselineInfo, Observation, ObservationBatchBuilder, Presence, SourcePosition, Timestamp,
-    };
-
-    use super::*;
-    use crate::baseline::BaselineBuilder;
-    use deployforge_canon::{Canon, Normalise};
-    use deployforge_policy::Policy;
-
-    fn observation(id: &str, state: &str, minute: i64) -> Observation {
-        Observation {
-            key: ResourceKey::new("aws", "1", "eu-west-1", "volume", id),
-            dialect: Dialect::Native,
-            address: None,
-            aliases: Vec::new(),
-            observed_at: Some(Timestamp(minute * 60_000_000)),
-            version: None,
-            presence: Presence::Present,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state: state.as_bytes().to_vec(),
-            sensitive: Vec::new(),
-            position: SourcePosition::default(),
-        }
-    }
-
-    fn comparator(declared: &[Observation]) -> Comparator {
-        comparator_of(declared, false)
-    }
-
-    fn comparator_of(declared: &[Observation], incomplete: bool) -> Comparator {
-        let canon = Canon::default();
-        let mut builder = BaselineBuilder::new(&canon, 1);
-        builder.add_all(declared);
-        let info = BaselineInfo {
-            name: "b".into(),
-            version: 1,
-            kind: BaselineKind::Recorded,
-            mode: None,
-            incomplete,
-        };
-        let baseline = builder.finish(info);
-        let settings = Settings {
-            seed: 1,
-            hash_key: [0; 32],
-            canon: canon.clone(),
-            policy: Policy::default(),
-            mode: None,
-            normalise: Normalise::Standard,
-            keep_states: true,
-        };
-        Comparator::new(settings, vec![baseline]).unwrap()
-    }
-
-    fn origin() -> BatchOrigin {
-        let ingested_at = Timestamp(1_000_000 * 60_000_000);
-        BatchOrigin { source: "s".into(), file: "f".into(), ingested_at, stored: false }
-    }
-
-    fn observe(comparator: &mut Comparator, observation: &Observation) -> Output {
-        let mut builder = ObservationBatchBuilder::new(1);
-        builder.push(observation, Timestamp(0));
-        comparator.apply(&builder.finish(), &origin())
-    }
-
-    fn verdict(comparator: &Comparator, id: &str) -> (Verdict, Option<UnknownReason>) {
-        let view = comparator.resources().find(|view| view.key.id == id).unwrap();
-        (view.verdict, view.reason)
-    }
-
-    fn sweep(comparator: &mut Comparator, listed: &[Observation]) -> Output {
-        let origin = origin();
-        comparator.sweep_start(&origin.source, "id", Scope::default());
-        for observation in listed {
-            observe(comparator, observation);
-        }
-        comparator.sweep_end(&origin, "id", None, Dialect::Native)
-    }
-
-    #[test]
-    fn what_returns_after_a_sweep_is_judged_afresh() {
-        let one = observation("v1", r#"{"size":8}"#, 1);
-        let two = observation("v2", r#"{"size":8}"#, 1);
-        let mut comparator = comparator(&[one.clone(), two.clone()]);
-        sweep(&mut comparator, &[one.clone(), two.clone()]);
-        assert_eq!(verdict(&comparator, "v1"), (Verdict::InSync, None));
-        sweep(&mut comparator, std::slice::from_ref(&two));
-        assert_eq!(verdict(&comparator, "v1"), (Verdict::Missing, None));
-        sweep(&mut comparator, &[one, two]);
-        assert_eq!(verdict(&comparator, "v1"), (Verdict::InSync, None));
-        sweep(&mut comparator, &[]);
-        assert_eq!(
-            verdict(&comparator, "v2"),
-            (Verdict::Missing, None),
-            "nothing is listed either"
-        );
-    }
-
-    #[test]
-    fn a_damaged_sweep_proves_nothing_missing() {
-        let one = observation("v1", r#"{"size":8}"#, 1);
-        let mut comparator = comparator(&[one]);
-        let origin = origin();
-        comparator.sweep_start(&origin.source, "id", Scope::default());
-        comparator.sweep_damaged(&origin.source);
-        comparator.sweep_end(&origin, "id", None, Dialect::Native);
-        let unreadable = (Verdict::Unknown, Some(UnknownReason::Unreadable));
-        assert_eq!(verdict(&comparator, "v1"), unreadable);
-    }
-
-    #[test]
-    fn a_contradiction_lasts_for_its_moment() {
-        let mut comparator = comparator(&[observation("v", r#"{"a":2}"#, 0)]);
-        let conflicting = (Verdict::Unknown, Some(UnknownReason::Conflicting));
-        observe(&mut comparator, &observation("v", r#"{"a":1}"#, 9));
-        observe(&mut comparator, &observation("v", r#"{"a":2}"#, 9));
-        assert_eq!(verdict(&comparator, "v"), conflicting);
-        observe(&mut comparator, &observation("v", r#"{"a":1}"#, 9));
-        assert_eq!(verdict(&comparator, "v"), conflicting, "whatever comes again");
-        observe(&mut comparator, &observation("v", r#"{"a":2}"#, 10));
-        assert_eq!(verdict(&comparator, "v"), (Verdict::InSync, None));
-    }
-
-    #[test]
-    fn the_same_again_puts_out_nothing() {
-        let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
-        let seen = observation("v", r#"{"a":2}"#, 5);
-        let first = observe(&mut comparator, &seen);
-        assert_eq!((first.findings.len(), first.verdicts.len(), first.states.len()), (1, 1, 1));
-        for again in [&seen, &observation("v", r#"{ "a": 2.0 }"#, 6)] {
-            let output = observe(&mut comparator, again);
-            assert!(output.findings.is_empty() && output.verdicts.is_empty());
-            assert!(output.states.is_empty(), "a cosmetic change is no change");
-        }
-        let late = observe(&mut comparator, &observation("v", r#"{"a":1}"#, 4));
-        assert_eq!(late.late(), 1);
-        assert_eq!(verdict(&comparator, "v").0, Verdict::Drifted);
-    }
-
-    #[test]
-    fn a_baseline_read_in_part_makes_nothing_unmanaged() {
-        let seen = observation("v2", r#"{"a":1}"#, 1);
-        let declared = [observation("v1", r#"{"a":1}"#, 0)];
-        let mut whole = comparator_of(&declared, false);
-        observe(&mut whole, &seen);
-        assert_eq!(verdict(&whole, "v2"), (Verdict::Unmanaged, None));
-        let mut part = comparator_of(&declared, true);
-        observe(&mut part, &seen);
-        let unreadable = (Verdict::Unknown, Some(UnknownReason::Unreadable));
-        assert_eq!(verdict(&part, "v2"), unreadable);
-    }
-
-    #[test]
-    fn a_deposed_twin_says_nothing_of_the_current_one() {
-        let declared = [observation("v", r#"{"a":1}"#, 0)];
-        let current = observation("v", r#"{"a":2}"#, 1);
-        let deposed = Observation { presence: Presence::Deposed, ..current.clone() };
-        for order in [[&current, &deposed], [&deposed, &current]] {
-            let mut comparator = comparator(&declared);
-            sweep(&mut comparator, &order.map(Clone::clone));
-            assert_eq!(verdict(&comparator, "v"), (Verdict::Drifted, None));
-        }
-        let mut comparator = comparator(&declared);
-        sweep(&mut comparator, &[deposed]);
-        assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None), "only the twin is left");
-    }
-
-    #[test]
-    fn scopes_fold_case_as_keys_do() {
-        let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
-        let origin = origin();
-        let scope = Scope { provider: Some("AWS".to_owned()), ..Scope::default() };
-        comparator.sweep_start(&origin.source, "id", scope);
-        comparator.sweep_end(&origin, "id", None, Dialect::Native);
-        assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None));
-    }
-
-    #[test]
-    fn an_arn_joins_what_lacks_other_parts() {
-        let arn = vec!["arn:aws:ec2:eu-west-1:1:volume/v".to_owned()];
-        let declared = Observation { aliases: arn.clone(), ..observation("v", r#"{"a":1}"#, 0) };
-        let mut comparator = comparator(&[declared]);
-        let mut seen = Observation { aliases: arn, ..observation("v", r#"{"a":1}"#, 1) };
-        seen.key = ResourceKey::new("aws", "", "", "volume", "v");
-        observe(&mut comparator, &seen);
-        assert_eq!(verdict(&comparator, "v"), (Verdict::InSync, None));
-        assert_eq!(comparator.resources().count(), 1);
-        seen.dialect = Dialect::Terraform;
-        seen.key.id = "other".to_owned();
-        observe(&mut comparator, &seen);
-        let unmapped = (Verdict::Unknown, Some(UnknownReason::Unmapped));
-        assert_eq!(verdict(&comparator, "other"), unmapped);
-    }
-}
+mod tests;

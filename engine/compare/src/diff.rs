@@ -84,6 +84,36 @@ pub fn compare(
     Comparison { differences: walk.found, score, leaves }
 }
 
+/// Compares the values of one unit, which stands at `path`, and appends what differs.
+pub(crate) fn compare_at(
+    path: &str,
+    expected: &Node,
+    observed: &Node,
+    options: DiffOptions,
+    found: &mut Vec<Difference>,
+) {
+    let mut walk = Walk { options, found: std::mem::take(found) };
+    walk.both(&mut path.to_owned(), expected, observed);
+    *found = walk.found;
+}
+
+/// The drift score of differences where every attribute weighs 1, of so many declared.
+pub(crate) fn plain_score(found: &[Difference], leaves: u32) -> f64 {
+    let (mut deviating, mut added) = (0.0, 0.0);
+    for difference in found.iter().filter(|difference| difference.counts()) {
+        match (&difference.expected, &difference.observed) {
+            (Some(expected), _) => deviating += f64::from(expected.leaves()),
+            (None, Some(observed)) => added += f64::from(observed.leaves()),
+            (None, None) => {}
+        }
+    }
+    percentage(deviating, added, f64::from(leaves) + added)
+}
+
+fn percentage(deviating: f64, added: f64, total: f64) -> f64 {
+    if total > 0.0 { (100.0 * (deviating + added) / total).min(100.0) } else { 0.0 }
+}
+
 /// The drift score: of the weight of all declared attributes, the percentage that deviates. An
 /// attribute that was added counts as declared, so that the score of a resource with additions only
 /// is neither zero nor over a hundred.
@@ -102,7 +132,7 @@ fn score(found: &[Difference], expected: &Node, policy: &Policy, resource_type: 
         }
     }
     let total = weigh("", expected) + added;
-    if total > 0.0 { (100.0 * (deviating + added) / total).min(100.0) } else { 0.0 }
+    percentage(deviating, added, total)
 }
 
 /// The sum of the weights of the attributes below `node`.

@@ -1,37 +1,61 @@
 //! What is known of one resource, and how it comes back from the history.
+//!
+//! An [`Entry`] is 80 bytes and there is one per resource; what only those need that are not simply
+//! in sync stands in a [`Detail`] of their own.
 
 use std::sync::Arc;
 
-use deployforge_model::{Dialect, ResourceKey, Severity, Timestamp, UnknownReason, Verdict};
+use deployforge_model::{
+    Dialect, Key128, ResourceKey, Severity, Timestamp, UnknownReason, Verdict,
+};
 use deployforge_policy::Policy;
 
 use crate::output::OpenFinding;
+use crate::shape::Attributes;
+
+/// No row, no group.
+const NONE: u32 = u32::MAX;
 
 /// What is known of one resource.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Which baseline and which row of it, if any declares the resource.
-    pub(crate) baseline: Option<(u16, u32)>,
-    /// Another declaration contradicts the baseline's.
-    pub(crate) claimed_twice: bool,
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) reason: Option<UnknownReason>,
-    pub(crate) score: f64,
-    pub(crate) leaves: u32,
-    /// Fingerprint of the raw slice last judged; 0: none.
+    key: [u64; 2],
+    /// Fingerprint of the raw slice last judged, or, before any, of the baseline's; 0: none.
     pub(crate) raw: u64,
-    /// Canonical fingerprint last judged; 0: none.
+    /// Canonical fingerprint last judged, or, before any, of the baseline's; 0: none.
     pub(crate) canonical: u64,
-    pub(crate) version: Option<u64>,
-    pub(crate) observed_at: Option<Timestamp>,
-    /// Sequence number of the batch that last saw it.
-    pub(crate) seen: u64,
-    /// It comes from the history, and was judged against the baseline that is loaded.
-    pub(crate) recalled: bool,
-    pub(crate) put_out: Option<PutOut>,
+    version: u64,
+    observed_at: i64,
+    /// Sequence number of the epoch that last saw it.
+    pub(crate) seen: u32,
+    row: u32,
+    /// The hashes of the baseline's attributes.
+    pub(crate) attributes: Attributes,
+    baseline: u16,
+    /// Where its checks are counted.
+    pub(crate) group: u16,
+    verdict: Option<Verdict>,
+    reason: Option<UnknownReason>,
+    /// In whose words the baseline speaks.
+    dialect: Dialect,
+    /// Which facts hold; see the constants.
+    facts: u8,
     /// What only resources that are not simply in sync need.
     pub(crate) detail: Option<Box<Detail>>,
 }
+
+const HAS_VERSION: u8 = 1;
+const HAS_TIME: u8 = 2;
+/// Another declaration contradicts the baseline's.
+const CLAIMED_TWICE: u8 = 4;
+/// It comes from the history, and was judged against the baseline that is loaded.
+const RECALLED: u8 = 8;
+/// Its verdict was put out.
+const PUT_OUT: u8 = 16;
+/// Its row in the baseline cannot be compared just so: deposed, or declared twice.
+const SPECIAL: u8 = 32;
+/// What differs was found and is yet to be looked up.
+const PENDING: u8 = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Detail {
@@ -39,6 +63,7 @@ pub(crate) struct Detail {
     pub(crate) identity: Option<Identity>,
     pub(crate) findings: Vec<OpenFinding>,
     pub(crate) state_hash: Option<Box<str>>,
+    pub(crate) score: f64,
 }
 
 /// Who a resource is that no baseline declares.
@@ -50,32 +75,159 @@ pub(crate) struct Identity {
     pub(crate) collection: Box<str>,
 }
 
-/// A verdict as it was last put out, to see whether it changed.
+/// A verdict as it is put out, to see whether it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PutOut {
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) reason: Option<UnknownReason>,
-    pub(crate) score_bits: u64,
-    pub(crate) findings: u32,
+    verdict: Option<Verdict>,
+    reason: Option<UnknownReason>,
+    score_bits: u64,
+    findings: usize,
 }
 
 impl Entry {
-    pub(crate) fn new(baseline: Option<(u16, u32)>) -> Self {
+    pub(crate) fn new(key: Key128) -> Self {
         Self {
-            baseline,
-            claimed_twice: false,
-            verdict: None,
-            reason: None,
-            score: 0.0,
-            leaves: 0,
+            key: [key.0 as u64, (key.0 >> 64) as u64],
             raw: 0,
             canonical: 0,
-            version: None,
-            observed_at: None,
+            version: 0,
+            observed_at: 0,
             seen: 0,
-            recalled: false,
-            put_out: None,
+            row: NONE,
+            attributes: Attributes::NONE,
+            baseline: 0,
+            group: u16::MAX,
+            verdict: None,
+            reason: None,
+            dialect: Dialect::Native,
+            facts: 0,
             detail: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, key: Key128) -> bool {
+        self.key == [key.0 as u64, (key.0 >> 64) as u64]
+    }
+
+    pub(crate) fn key(&self) -> Key128 {
+        Key128(u128::from(self.key[0]) | u128::from(self.key[1]) << 64)
+    }
+
+    fn set(&mut self, fact: u8, holds: bool) {
+        self.facts = if holds { self.facts | fact } else { self.facts & !fact };
+    }
+
+    /// Which baseline and which row of it, if any declares the resource.
+    #[inline]
+    pub(crate) fn baseline(&self) -> Option<(u16, u32)> {
+        (self.row != NONE).then_some((self.baseline, self.row))
+    }
+
+    pub(crate) fn declare(&mut self, baseline: u16, row: u32, dialect: Dialect, special: bool) {
+        (self.baseline, self.row, self.dialect) = (baseline, row, dialect);
+        self.set(SPECIAL, special);
+    }
+
+    pub(crate) fn claimed_twice(&self) -> bool {
+        self.facts & CLAIMED_TWICE != 0
+    }
+
+    pub(crate) fn claim_twice(&mut self) {
+        self.set(CLAIMED_TWICE, true);
+    }
+
+    pub(crate) fn recalled(&self) -> bool {
+        self.facts & RECALLED != 0
+    }
+
+    pub(crate) fn set_recalled(&mut self, recalled: bool) {
+        self.set(RECALLED, recalled);
+    }
+
+    #[inline]
+    pub(crate) fn version(&self) -> Option<u64> {
+        (self.facts & HAS_VERSION != 0).then_some(self.version)
+    }
+
+    #[inline]
+    pub(crate) fn set_version(&mut self, version: Option<u64>) {
+        self.version = version.unwrap_or(0);
+        self.set(HAS_VERSION, version.is_some());
+    }
+
+    #[inline]
+    pub(crate) fn observed_at(&self) -> Option<Timestamp> {
+        (self.facts & HAS_TIME != 0).then_some(Timestamp(self.observed_at))
+    }
+
+    #[inline]
+    pub(crate) fn set_observed_at(&mut self, time: Option<Timestamp>) {
+        self.observed_at = time.map_or(0, Timestamp::micros);
+        self.set(HAS_TIME, time.is_some());
+    }
+
+    #[inline]
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.verdict
+    }
+
+    pub(crate) fn reason(&self) -> Option<UnknownReason> {
+        self.reason
+    }
+
+    pub(crate) fn score(&self) -> f64 {
+        self.detail.as_ref().map_or(0.0, |detail| detail.score)
+    }
+
+    /// Whether the short way holds: a baseline row that can be compared just so, nothing in dispute.
+    #[inline]
+    pub(crate) fn is_plain(&self, dialect: Dialect) -> bool {
+        self.facts & (SPECIAL | CLAIMED_TWICE | PENDING) == 0
+            && self.row != NONE
+            && self.dialect == dialect
+            && self.reason.is_none()
+    }
+
+    pub(crate) fn set_pending(&mut self, pending: bool) {
+        self.set(PENDING, pending);
+    }
+
+    /// Settles that a resource without detail is in sync; whether that is the first verdict put out.
+    #[inline]
+    pub(crate) fn settle_in_sync(&mut self) -> bool {
+        self.verdict = Some(Verdict::InSync);
+        let first = self.facts & PUT_OUT == 0;
+        self.facts |= PUT_OUT;
+        first
+    }
+
+    /// Takes a new judgement; what was put out before, if anything was.
+    pub(crate) fn settle(
+        &mut self,
+        (verdict, reason): (Option<Verdict>, Option<UnknownReason>),
+        score: f64,
+        findings: Vec<OpenFinding>,
+    ) -> Option<PutOut> {
+        let before = (self.facts & PUT_OUT != 0).then(|| self.put_out());
+        self.verdict = verdict;
+        self.reason = reason;
+        if self.detail.is_some() || !findings.is_empty() || score != 0.0 {
+            let detail = self.detail();
+            detail.findings = findings;
+            detail.score = score;
+        }
+        self.set(PUT_OUT, true);
+        before
+    }
+
+    /// The verdict as it is put out.
+    pub(crate) fn put_out(&self) -> PutOut {
+        PutOut {
+            verdict: self.verdict,
+            reason: self.reason,
+            score_bits: self.score().to_bits(),
+            findings: self.findings().iter().filter(|finding| finding.counts()).count(),
         }
     }
 
@@ -83,21 +235,25 @@ impl Entry {
     pub(crate) fn restore(&mut self, restored: Restored) {
         self.verdict = restored.verdict;
         self.reason = restored.reason;
-        self.score = restored.score;
-        self.leaves = restored.leaves;
-        self.version = restored.version;
-        self.observed_at = restored.observed_at;
-        self.put_out = Some(PutOut {
-            verdict: restored.verdict,
-            reason: restored.reason,
-            score_bits: restored.score.to_bits(),
-            findings: restored.findings.iter().filter(|f| f.counts()).count() as u32,
-        });
-        let declared = self.baseline.is_some();
-        if declared && restored.findings.is_empty() && restored.state_hash.is_none() {
+        self.set_version(restored.version);
+        self.set_observed_at(restored.observed_at);
+        self.set(PUT_OUT, true);
+        let declared = self.baseline().is_some();
+        let plain = restored.verdict == Some(Verdict::InSync) && restored.findings.is_empty();
+        if !(plain && declared) {
+            // What was seen last is not what the baseline says, and is not known here.
+            self.raw = 0;
+            self.canonical = 0;
+        }
+        if declared
+            && restored.findings.is_empty()
+            && restored.state_hash.is_none()
+            && restored.score == 0.0
+        {
             return;
         }
         let detail = self.detail();
+        detail.score = restored.score;
         detail.state_hash = restored.state_hash;
         detail.findings = restored.findings;
         if !declared {
@@ -143,10 +299,19 @@ pub struct Restored {
     pub verdict: Option<Verdict>,
     pub reason: Option<UnknownReason>,
     pub score: f64,
-    pub leaves: u32,
     pub version: Option<u64>,
     pub observed_at: Option<Timestamp>,
     pub baseline_version: u32,
     pub state_hash: Option<Box<str>>,
     pub findings: Vec<OpenFinding>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_small() {
+        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
+    }
 }

@@ -3,45 +3,61 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::diff::{Comparison, Difference, compare};
+use crate::entry::{Entry, Identity, Unseen};
+use crate::output::{FindingRow, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow};
+use crate::rows::BaselineRow;
+use crate::shard::{BatchOrigin, Context};
 use deployforge_canon::{CanonError, Node, Parser, State};
 use deployforge_model::{
-    Dialect, Mode, ObservationRow, Presence, ResourceKey, Timestamp, Transition, UnknownReason,
-    Verdict,
+    Dialect, ObservationRow, Presence, ResourceKey, Timestamp, Transition, UnknownReason, Verdict,
 };
-use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-use crate::baseline::BaselineRow;
-use crate::diff::{Comparison, DiffOptions, Difference, compare};
-use crate::entry::{Entry, Identity, PutOut, Unseen};
-use crate::output::{
-    CheckKey, FindingRow, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
-};
-use crate::shard::{BatchOrigin, Context};
 
 /// Observed times may be this far in the future; beyond it they are taken as this far.
 const SKEW_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
 
 /// A judgement before it is compared with what was known.
-struct Judgement {
-    verdict: Option<Verdict>,
-    reason: Option<UnknownReason>,
-    score: f64,
-    leaves: u32,
-    findings: Vec<OpenFinding>,
+pub(crate) struct Judgement {
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) reason: Option<UnknownReason>,
+    pub(crate) score: f64,
+    pub(crate) findings: Vec<OpenFinding>,
 }
 
 impl Judgement {
     fn plain(verdict: Option<Verdict>) -> Self {
         let score = if verdict == Some(Verdict::Missing) { 100.0 } else { 0.0 };
-        Self { verdict, reason: None, score, leaves: 0, findings: Vec::new() }
+        Self { verdict, reason: None, score, findings: Vec::new() }
     }
-    fn unknown(reason: UnknownReason) -> Self {
+    pub(crate) fn unknown(reason: UnknownReason) -> Self {
         Self { reason: Some(reason), ..Self::plain(Some(Verdict::Unknown)) }
+    }
+
+    /// What a comparison says of a resource.
+    pub(crate) fn of(context: &Context, resource_type: &str, comparison: Comparison) -> Self {
+        let drifted = comparison.differences.iter().any(Difference::counts);
+        let text = |node: Option<Node>| node.map(|node| node.to_json().into_boxed_str());
+        let policy = &context.settings.policy;
+        let findings = comparison.differences.into_iter().map(|difference| OpenFinding {
+            severity: policy.severity(resource_type, &difference.path, difference.kind),
+            path: difference.path.into(),
+            kind: difference.kind,
+            expected: text(difference.expected),
+            observed: text(difference.observed),
+            leaves: difference.leaves,
+            fold: difference.fold.map(|fold| fold.name().into()),
+        });
+        Self {
+            verdict: Some(if drifted { Verdict::Drifted } else { Verdict::InSync }),
+            reason: None,
+            score: comparison.score,
+            findings: findings.collect(),
+        }
     }
 }
 
 /// The order of an observation among those of its resource.
-enum Order {
+pub(crate) enum Order {
     Newer,
     Same,
     Older,
@@ -59,11 +75,12 @@ pub(crate) struct Judge<'a, 'b> {
 
 impl<'a> Judge<'a, '_> {
     /// Judges the observation and puts out what changed.
-    pub(crate) fn observe(&mut self, unmapped: bool) {
-        let raw = xxh3_64_with_seed(self.observation.state, self.context.settings.seed).max(1);
-        let latest = Timestamp(self.origin.ingested_at.micros().saturating_add(SKEW_MAX_MICROS));
+    ///
+    /// `raw` is the fingerprint of the text it was read from.
+    pub(crate) fn observe(&mut self, unmapped: bool, raw: u64) {
+        let latest = latest(self.origin);
         let observed_at = self.observation.observed_at.min(latest);
-        match self.order(observed_at) {
+        match order(self.entry, self.observation.version, observed_at) {
             // A clock that runs ahead tells nothing about order: what comes later counts.
             Order::Same if observed_at == latest => {}
             Order::Older => return self.count_late(),
@@ -85,13 +102,13 @@ impl<'a> Judge<'a, '_> {
             },
             Order::Newer => {}
         }
-        if self.entry.reason == Some(UnknownReason::Conflicting) {
+        if self.entry.reason() == Some(UnknownReason::Conflicting) {
             self.entry.raw = 0;
             self.entry.canonical = 0;
         }
-        self.entry.recalled = false;
-        self.entry.version = self.observation.version.or(self.entry.version);
-        self.entry.observed_at = Some(observed_at);
+        self.entry.set_recalled(false);
+        self.entry.set_version(self.observation.version.or(self.entry.version()));
+        self.entry.set_observed_at(Some(observed_at));
         self.remember_identity();
         if self.observation.presence == Presence::Deleted {
             return self.deleted(raw);
@@ -103,25 +120,11 @@ impl<'a> Judge<'a, '_> {
         self.judge_present(raw);
     }
 
-    fn order(&self, observed_at: Timestamp) -> Order {
-        let versions = self.entry.version.zip(self.observation.version);
-        let ordering = match (versions, self.entry.observed_at) {
-            (Some((known, new)), _) if known != new => new.cmp(&known),
-            (_, Some(known)) => observed_at.cmp(&known),
-            (_, None) => std::cmp::Ordering::Greater,
-        };
-        match ordering {
-            std::cmp::Ordering::Greater => Order::Newer,
-            std::cmp::Ordering::Equal => Order::Same,
-            std::cmp::Ordering::Less => Order::Older,
-        }
-    }
-
     fn deleted_now(&self) -> bool {
         self.observation.presence != Presence::Deleted
             && self.entry.raw != 0
             && self.entry.canonical == 0
-            && matches!(self.entry.verdict, None | Some(Verdict::Missing))
+            && matches!(self.entry.verdict(), None | Some(Verdict::Missing))
     }
 
     fn contradicted(&mut self, raw: u64) {
@@ -134,17 +137,17 @@ impl<'a> Judge<'a, '_> {
     /// process by its fingerprint, after a restart by its hash, or by the baseline where it was in
     /// sync. Where nothing is known of it, it is taken as equal and judged.
     fn same_content(&mut self) -> Result<bool, CanonError> {
-        if self.entry.reason == Some(UnknownReason::Conflicting) {
-            return Ok(!self.entry.recalled && self.entry.raw == 0);
+        if self.entry.reason() == Some(UnknownReason::Conflicting) {
+            return Ok(!self.entry.recalled() && self.entry.raw == 0);
         }
         if self.observation.presence != Presence::Present {
             return Ok(true);
         }
         if self.entry.canonical != 0 {
             let state = self.state()?;
-            return Ok(state.fingerprint(self.context.settings.seed).max(1) == self.entry.canonical);
+            return Ok(state.fingerprint(&self.context.seed) == self.entry.canonical);
         }
-        if !self.entry.recalled && self.entry.raw == 0 {
+        if !self.entry.recalled() && self.entry.raw == 0 {
             return Ok(true);
         }
         let known = self.entry.detail.as_ref().and_then(|detail| detail.state_hash.clone());
@@ -152,7 +155,7 @@ impl<'a> Judge<'a, '_> {
             let text = self.state()?.root.to_json();
             return Ok(*self.hash(&text) == *known);
         }
-        if self.entry.verdict != Some(Verdict::InSync) {
+        if self.entry.verdict() != Some(Verdict::InSync) {
             return Ok(true);
         }
         let state = self.state()?;
@@ -185,7 +188,7 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn remember_identity(&mut self) {
-        if self.entry.baseline.is_none() {
+        if self.entry.baseline().is_none() {
             let observation = &self.observation;
             let collection = observation.collection.unwrap_or_default();
             let detail = self.entry.detail();
@@ -210,8 +213,8 @@ impl<'a> Judge<'a, '_> {
             Some(row) if !row.deposed => Some(Verdict::Missing),
             _ => None,
         };
-        let existed = !matches!(self.entry.verdict, None | Some(Verdict::Missing));
-        if self.context.settings.keep_states && existed {
+        let existed = !matches!(self.entry.verdict(), None | Some(Verdict::Missing));
+        if self.context.settings.tables.observations && existed {
             self.put_state(None);
         }
         if let Some(detail) = &mut self.entry.detail {
@@ -235,7 +238,7 @@ impl<'a> Judge<'a, '_> {
             UnknownReason::Deposed
         } else if row.dialect != self.observation.dialect || unmapped {
             UnknownReason::Unmapped
-        } else if row.duplicate || self.entry.claimed_twice {
+        } else if row.duplicate || self.entry.claimed_twice() {
             UnknownReason::Duplicate
         } else {
             return None;
@@ -244,25 +247,33 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn judge_present(&mut self, raw: u64) {
-        if self.entry.raw == raw && self.entry.verdict.is_some() {
+        // Before the first verdict these are the baseline's own fingerprints.
+        let unjudged = self.entry.verdict().is_none();
+        let declared = self.entry.baseline().is_some();
+        if self.entry.raw == raw
+            && self.context.settings.levels.fingerprint
+            && (declared || !unjudged)
+        {
             self.out.levels.fingerprint += 1;
+            if unjudged {
+                return self.settle(Judgement::plain(Some(Verdict::InSync)), None);
+            }
             return self.count();
         }
         self.entry.raw = raw;
-        let baseline_raw = self.entry.baseline.map(|(baseline, row)| {
-            self.context.baselines[usize::from(baseline)].raw.get(row as usize).copied()
-        });
-        if baseline_raw == Some(Some(raw)) && self.entry.detail.is_none() {
-            self.out.levels.fingerprint += 1;
-            return self.settle(Judgement::plain(Some(Verdict::InSync)), None);
-        }
         let state = match self.state() {
             Ok(state) => state,
             Err(error) => return self.refuse(&error),
         };
-        let canonical = state.fingerprint(self.context.settings.seed).max(1);
-        if self.entry.canonical == canonical && self.entry.verdict.is_some() {
+        let canonical = state.fingerprint(&self.context.seed);
+        if self.entry.canonical == canonical
+            && self.context.settings.levels.canonical
+            && (declared || !unjudged)
+        {
             self.out.levels.canonical += 1;
+            if unjudged {
+                return self.settle(Judgement::plain(Some(Verdict::InSync)), None);
+            }
             return self.count();
         }
         self.entry.canonical = canonical;
@@ -284,7 +295,7 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn expected(&mut self) -> Option<Result<Node, CanonError>> {
-        let (baseline, row) = self.entry.baseline?;
+        let (baseline, row) = self.entry.baseline()?;
         let row = self.context.baselines[usize::from(baseline)].rows.row(row as usize);
         let state = self.context.settings.canon.stored_state(
             self.parser,
@@ -296,47 +307,17 @@ impl<'a> Judge<'a, '_> {
     }
 
     fn compare(&self, expected: &Node, observed: &Node) -> Comparison {
-        let own = self
-            .entry
-            .baseline
-            .and_then(|(baseline, _)| self.context.baselines[usize::from(baseline)].info.mode);
-        let options = DiffOptions {
-            mode: self.context.settings.mode.or(own).unwrap_or(Mode::Full),
-            normalise: self.context.settings.normalise,
-        };
         compare(
             expected,
             observed,
-            options,
+            self.context.options(self.entry),
             &self.context.settings.policy,
             self.observation.resource_type,
         )
     }
 
     fn judgement(&self, comparison: Comparison) -> Judgement {
-        let drifted = comparison.differences.iter().any(Difference::counts);
-        let text = |node: Option<Node>| node.map(|node| node.to_json().into_boxed_str());
-        let resource_type = self.observation.resource_type;
-        let findings = comparison.differences.into_iter().map(|difference| OpenFinding {
-            severity: self.context.settings.policy.severity(
-                resource_type,
-                &difference.path,
-                difference.kind,
-            ),
-            path: difference.path.into(),
-            kind: difference.kind,
-            expected: text(difference.expected),
-            observed: text(difference.observed),
-            leaves: difference.leaves,
-            fold: difference.fold.map(|fold| fold.name().into()),
-        });
-        Judgement {
-            verdict: Some(if drifted { Verdict::Drifted } else { Verdict::InSync }),
-            reason: None,
-            score: comparison.score,
-            leaves: comparison.leaves,
-            findings: findings.collect(),
-        }
+        Judgement::of(self.context, self.observation.resource_type, comparison)
     }
 
     /// The state has no canonical form: kept as a reject, and the resource is `unknown`.
@@ -367,7 +348,7 @@ impl<'a> Judge<'a, '_> {
             address.map(Into::into),
             self.observation.dialect,
             self.origin,
-            self.entry.observed_at.unwrap_or(self.observation.observed_at),
+            self.entry.observed_at().unwrap_or(self.observation.observed_at),
         )
     }
 
@@ -375,12 +356,14 @@ impl<'a> Judge<'a, '_> {
         let version = self.observation.version;
         let mut hash = None;
         let mut new_state = false;
-        if let Some((root, differs)) = state {
+        if let Some((root, differs)) = state
+            && self.context.settings.tables.keep_states()
+        {
             let text = root.to_json();
             let digest = self.hash(&text);
             let known = self.entry.detail.as_ref().and_then(|detail| detail.state_hash.clone());
             new_state = (differs || known.is_some()) && known.as_ref() != Some(&digest);
-            if new_state && self.context.settings.keep_states {
+            if new_state && self.context.settings.tables.observations {
                 self.put_state(Some(text));
             }
             if differs || known.is_some() {
@@ -389,7 +372,7 @@ impl<'a> Judge<'a, '_> {
             }
         }
         let head = self.head();
-        settle(self.entry, head, judgement, (version, hash, new_state), self.out);
+        settle(self.context, self.entry, head, judgement, (version, hash, new_state), self.out);
         self.count();
     }
 
@@ -399,34 +382,28 @@ impl<'a> Judge<'a, '_> {
         self.out.states.push(StateRow { head, version, state });
     }
 
-    fn check_key(&self) -> CheckKey {
-        let observation = &self.observation;
-        let environment = self.context.settings.policy.environment(
-            observation.provider,
-            observation.account,
-            observation.region,
-        );
-        (
-            self.origin.ingested_at.minute(),
-            environment.into(),
-            observation.provider.into(),
-            observation.resource_type.into(),
-            Arc::clone(&self.origin.source),
-        )
+    /// Where the checks of this resource are counted.
+    fn group(&mut self) -> u16 {
+        if self.entry.group == u16::MAX {
+            let ObservationRow { provider, account, region, resource_type, .. } = self.observation;
+            let environment = self.context.settings.policy.environment(provider, account, region);
+            self.entry.group = self.context.groups.of(environment, provider, resource_type);
+        }
+        self.entry.group
     }
 
     fn count(&mut self) {
-        let key = self.check_key();
-        self.out.checks.entry(key).or_default().count(self.entry.verdict);
+        let group = self.group();
+        self.out.counts(group).count(self.entry.verdict());
     }
 
     fn count_late(&mut self) {
-        let key = self.check_key();
-        self.out.checks.entry(key).or_default().late += 1;
+        let group = self.group();
+        self.out.counts(group).late += 1;
     }
 }
 
-fn head(
+pub(crate) fn head(
     context: &Context,
     entry: &Entry,
     key: Arc<ResourceKey>,
@@ -435,9 +412,10 @@ fn head(
     origin: &BatchOrigin,
     observed_at: Timestamp,
 ) -> RowHead {
-    let environment =
-        context.settings.policy.environment(&key.provider, &key.account, &key.region).into();
-    let baseline = entry.baseline.map(|(baseline, _)| &context.baselines[usize::from(baseline)]);
+    let environment = context.groups.environment(entry.group).unwrap_or_else(|| {
+        context.settings.policy.environment(&key.provider, &key.account, &key.region).into()
+    });
+    let baseline = entry.baseline().map(|(baseline, _)| &context.baselines[usize::from(baseline)]);
     RowHead {
         key,
         address,
@@ -479,12 +457,13 @@ pub(crate) fn conclude(
     entry.raw = 0;
     entry.canonical = 0;
     if let Some(head) = head_of(context, entry, origin) {
-        settle(entry, head, judgement, (None, None, false), out);
+        settle(context, entry, head, judgement, (None, None, false), out);
     }
 }
 
 /// Compares a judgement with what was known, puts out the transitions, and remembers.
-fn settle(
+pub(crate) fn settle(
+    context: &Context,
     entry: &mut Entry,
     head: RowHead,
     judgement: Judgement,
@@ -492,36 +471,54 @@ fn settle(
     out: &mut Output,
 ) {
     put_transitions(entry, &head, &judgement.findings, out);
-    entry.verdict = judgement.verdict;
-    entry.reason = judgement.reason;
-    entry.score = judgement.score;
-    entry.leaves = judgement.leaves;
-    let findings = judgement.findings.iter().filter(|f| f.counts()).count() as u32;
-    let now = PutOut {
-        verdict: entry.verdict,
-        reason: entry.reason,
-        score_bits: entry.score.to_bits(),
-        findings,
-    };
-    if !judgement.findings.is_empty() || entry.detail.is_some() {
-        entry.detail().findings = judgement.findings;
-    }
-    let before = entry.put_out.replace(now);
+    let Judgement { verdict, reason, score, findings } = judgement;
+    let before = entry.settle((verdict, reason), score, findings);
     // A new state is put out too, so that a restart knows what was last seen and when.
-    if before != Some(now) || new_state {
-        let severity = entry.severity();
-        out.verdicts.push(VerdictRow {
-            head,
-            verdict: entry.verdict,
-            reason: entry.reason,
-            score: entry.score,
-            severity,
-            findings,
-            leaves: entry.leaves,
-            version: version.or(entry.version),
-            last_observed_at: entry.observed_at,
-            state_hash,
-        });
+    if (before != Some(entry.put_out()) || new_state) && context.settings.tables.verdicts {
+        let version = version.or(entry.version());
+        out.verdicts.push(verdict_row(context, entry, head, version, state_hash));
+    }
+}
+
+/// The row of `verdicts` that says what is true of an entry.
+pub(crate) fn verdict_row(
+    context: &Context,
+    entry: &Entry,
+    head: RowHead,
+    version: Option<u64>,
+    state_hash: Option<Box<str>>,
+) -> VerdictRow {
+    VerdictRow {
+        head,
+        verdict: entry.verdict(),
+        reason: entry.reason(),
+        score: entry.score(),
+        severity: entry.severity(),
+        findings: entry.findings().iter().filter(|f| f.counts()).count() as u32,
+        leaves: context.leaves(entry),
+        version,
+        last_observed_at: entry.observed_at(),
+        state_hash,
+    }
+}
+
+/// The latest time that an observation taken in now may bear.
+pub(crate) fn latest(origin: &BatchOrigin) -> Timestamp {
+    Timestamp(origin.ingested_at.micros().saturating_add(SKEW_MAX_MICROS))
+}
+
+/// The order of an observation among those of its resource.
+pub(crate) fn order(entry: &Entry, version: Option<u64>, observed_at: Timestamp) -> Order {
+    let versions = entry.version().zip(version);
+    let ordering = match (versions, entry.observed_at()) {
+        (Some((known, new)), _) if known != new => new.cmp(&known),
+        (_, Some(known)) => observed_at.cmp(&known),
+        (_, None) => std::cmp::Ordering::Greater,
+    };
+    match ordering {
+        std::cmp::Ordering::Greater => Order::Newer,
+        std::cmp::Ordering::Equal => Order::Same,
+        std::cmp::Ordering::Less => Order::Older,
     }
 }
 
@@ -532,6 +529,9 @@ fn put_transitions(entry: &Entry, head: &RowHead, new: &[OpenFinding], out: &mut
     let old = entry.findings();
     if old.is_empty() && new.is_empty() {
         return;
+    }
+    if old.is_empty() {
+        return new.iter().for_each(|finding| put(Transition::Opened, finding));
     }
     let known: HashMap<&str, &OpenFinding> = old.iter().map(|f| (&*f.path, f)).collect();
     for finding in new {

@@ -11,18 +11,28 @@
 //! Given the same bytes, times and baseline it gives the same findings.
 
 mod baseline;
+mod claim;
 mod comparator;
 mod diff;
 mod entry;
+mod group;
+mod index;
 mod judge;
 mod output;
+mod rows;
+mod shape;
 mod shard;
+mod short;
 
-pub use baseline::{Added, Baseline, BaselineBuilder, BaselineRow, BaselineRows, NotABaseline};
+pub use baseline::{Added, Baseline, BaselineBuilder, NotAdded};
 pub use comparator::{Comparator, ResourceView};
 pub use diff::{Comparison, DiffOptions, Difference, compare};
 pub use entry::Restored;
 pub use output::{
     CheckCounts, FindingRow, Levels, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };
-pub use shard::{BatchOrigin, Context, Routed, Settings, Shard};
+pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
+pub use shard::{
+    BatchOrigin, Context, LevelSwitch, Routed, Routes, Segment, Settings, Shard, Tables, Tier,
+    Tools,
+};

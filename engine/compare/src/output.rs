@@ -164,6 +164,17 @@ impl CheckCounts {
         ]
     }
 
+    fn add(&mut self, other: &Self) {
+        self.checked += other.checked;
+        self.in_sync += other.in_sync;
+        self.drifted += other.drifted;
+        self.missing += other.missing;
+        self.unmanaged += other.unmanaged;
+        self.unknown += other.unknown;
+        self.late += other.late;
+    }
+
+    #[inline]
     pub(crate) fn count(&mut self, verdict: Option<Verdict>) {
         match verdict {
             Some(Verdict::InSync) => self.in_sync += 1,
@@ -210,9 +221,36 @@ pub struct Output {
     pub levels: Levels,
     /// Observations handled, late and duplicate ones included.
     pub observations: u64,
+    /// Attributes that were compared one by one.
+    pub attribute_checks: u64,
+    /// States that were compared in full although their fingerprints differed and no attribute did.
+    pub collisions: u64,
+    /// Records that a scan had claimed and the parser refused.
+    pub unread: u64,
+    /// Counts by group, before they are named in `checks`; empty in what a comparator gives.
+    pub groups: Vec<CheckCounts>,
 }
 
 impl Output {
+    /// The counts of one group.
+    #[inline]
+    pub(crate) fn counts(&mut self, group: u16) -> &mut CheckCounts {
+        let at = usize::from(group);
+        if at >= self.groups.len() {
+            self.groups.resize(at + 1, CheckCounts::default());
+        }
+        &mut self.groups[at]
+    }
+
+    /// Names what was counted by group.
+    pub(crate) fn name_counts(&mut self, name: impl Fn(u16) -> CheckKey) {
+        for (group, counts) in std::mem::take(&mut self.groups).into_iter().enumerate() {
+            if counts != CheckCounts::default() {
+                self.checks.entry(name(group as u16)).or_default().add(&counts);
+            }
+        }
+    }
+
     /// Appends what another shard or epoch put out.
     pub fn merge(&mut self, other: Self) {
         self.findings.extend(other.findings);
@@ -220,16 +258,18 @@ impl Output {
         self.states.extend(other.states);
         self.rejects.extend(other.rejects);
         for (key, counts) in other.checks {
-            let mine = self.checks.entry(key).or_default();
-            let sums: Vec<u64> = mine.of().iter().zip(counts.of()).map(|(a, b)| a + b).collect();
-            let [checked, in_sync, drifted, missing, unmanaged, unknown, late] =
-                sums.try_into().expect("seven counts");
-            *mine = CheckCounts { checked, in_sync, drifted, missing, unmanaged, unknown, late };
+            self.checks.entry(key).or_default().add(&counts);
+        }
+        for (group, counts) in other.groups.into_iter().enumerate() {
+            self.counts(group as u16).add(&counts);
         }
         self.levels.fingerprint += other.levels.fingerprint;
         self.levels.canonical += other.levels.canonical;
         self.levels.compared += other.levels.compared;
         self.observations += other.observations;
+        self.attribute_checks += other.attribute_checks;
+        self.collisions += other.collisions;
+        self.unread += other.unread;
     }
 
     /// Observations that were older than what was known of their resource.

@@ -1,21 +1,28 @@
 //! One shard: the resources it owns, and the one function that judges observations of them.
 //!
 //! A resource key belongs to one shard, and one task owns a shard for one epoch, so that order per
-//! resource holds without locks. [`Shard::apply`] takes a slice of observations and appends what
-//! changed to an [`Output`]; everything it needs besides is in the shared, read-only [`Context`].
+//! resource holds without locks. [`Shard::apply`] takes what an epoch holds for the shard and appends
+//! what changed to an [`Output`]; everything it needs besides is in the shared, read-only [`Context`].
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
-use deployforge_canon::{Canon, Normalise, Parser};
-use deployforge_model::{BaselineInfo, Key128, Mode, ObservationBatch, Presence, Timestamp};
+use deployforge_canon::{Canon, Flat, Normalise, Parser};
+use deployforge_model::{
+    BaselineInfo, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder, Presence, Record,
+    RecordReader, Seed, Timestamp,
+};
 use deployforge_policy::Policy;
+use hashbrown::HashTable;
 
-use crate::baseline::{BaselineRow, BaselineRows};
+use crate::diff::DiffOptions;
 use crate::entry::{Entry, Restored, Unseen};
+use crate::group::Groups;
 use crate::judge::{Judge, conclude};
-use crate::output::Output;
+use crate::output::{Output, RejectRow};
+use crate::rows::{BaselineRow, BaselineRows};
+use crate::shape::{Hashes, Orders, Shapes};
+use crate::short::Short;
 
 /// What a comparator is made with.
 #[derive(Debug)]
@@ -32,8 +39,57 @@ pub struct Settings {
     pub mode: Option<Mode>,
     /// Which normalisers are asked.
     pub normalise: Normalise,
-    /// Whether changed states are put out.
-    pub keep_states: bool,
+    /// Which rows are put out.
+    pub tables: Tables,
+    /// Which levels of check decide.
+    pub levels: LevelSwitch,
+    /// What is held of a baseline in memory.
+    pub tier: Tier,
+}
+
+/// Which rows are put out besides findings and checks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables {
+    /// Transitions of verdicts.
+    pub verdicts: bool,
+    /// Changed states.
+    pub observations: bool,
+}
+
+impl Tables {
+    /// All tables.
+    pub const ALL: Self = Self { verdicts: true, observations: true };
+
+    pub(crate) fn keep_states(self) -> bool {
+        self.verdicts || self.observations
+    }
+}
+
+/// Which of the levels that need no full comparison may decide. The findings are the same whichever
+/// do; to switch them off shows it, and what they save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LevelSwitch {
+    /// Equal raw fingerprints decide.
+    pub fingerprint: bool,
+    /// Equal canonical fingerprints decide.
+    pub canonical: bool,
+    /// Hashes of attributes tell what to compare.
+    pub attributes: bool,
+}
+
+impl LevelSwitch {
+    /// All levels decide.
+    pub const ALL: Self = Self { fingerprint: true, canonical: true, attributes: true };
+}
+
+/// What is held of a baseline in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tier {
+    /// Fingerprints, and four bytes per attribute: what changed is found without reading the baseline.
+    #[default]
+    Full,
+    /// Fingerprints only: a changed resource is compared with the baseline as a whole.
+    Lite,
 }
 
 /// A baseline as the shards see it.
@@ -42,7 +98,6 @@ pub(crate) struct Loaded {
     pub(crate) info: BaselineInfo,
     pub(crate) name: Arc<str>,
     pub(crate) rows: BaselineRows,
-    pub(crate) raw: Vec<u64>,
 }
 
 /// What every shard may read and none may change.
@@ -50,14 +105,37 @@ pub(crate) struct Loaded {
 pub struct Context {
     /// What the comparator was made with.
     pub settings: Settings,
+    pub(crate) seed: Seed,
     pub(crate) baselines: Vec<Loaded>,
+    pub(crate) shapes: Shapes,
+    pub(crate) groups: Groups,
 }
 
 impl Context {
     /// The row that declares an entry.
     pub(crate) fn row(&self, entry: &Entry) -> Option<BaselineRow<'_>> {
-        let (baseline, row) = entry.baseline?;
+        let (baseline, row) = entry.baseline()?;
         Some(self.baselines[usize::from(baseline)].rows.row(row as usize))
+    }
+
+    /// How many attributes were declared of what an entry was compared with.
+    pub(crate) fn leaves(&self, entry: &Entry) -> u32 {
+        use deployforge_model::Verdict::{Drifted, InSync};
+        match entry.verdict() {
+            Some(InSync | Drifted) => self.row(entry).map_or(0, |row| row.leaves),
+            _ => 0,
+        }
+    }
+
+    /// How an entry is compared.
+    pub(crate) fn options(&self, entry: &Entry) -> DiffOptions {
+        let own = entry
+            .baseline()
+            .and_then(|(baseline, _)| self.baselines[usize::from(baseline)].info.mode);
+        DiffOptions {
+            mode: self.settings.mode.or(own).unwrap_or(Mode::Full),
+            normalise: self.settings.normalise,
+        }
     }
 }
 
@@ -74,10 +152,61 @@ pub struct BatchOrigin {
     pub stored: bool,
 }
 
-/// A row of a batch on its way to its shard.
+/// A part of an epoch: observations of one file, in order.
+#[derive(Clone, Copy, Debug)]
+pub enum Segment<'a> {
+    /// Observations that a parser read.
+    Batch(&'a ObservationBatch),
+    /// Records that a scan went through: some rows of a frame, and the parser that reads one where the
+    /// scan was wrong.
+    Frame {
+        /// The frame.
+        frame: &'a Frame,
+        /// The first row.
+        first: u32,
+        /// How many rows.
+        rows: u32,
+        /// The parser.
+        reader: &'a dyn RecordReader,
+    },
+}
+
+impl Segment<'_> {
+    /// How many observations.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.len(),
+            Self::Frame { rows, .. } => *rows as usize,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows of the batch or frame.
+    pub(crate) fn rows(&self) -> std::ops::Range<usize> {
+        match self {
+            Self::Batch(batch) => 0..batch.len(),
+            Self::Frame { first, rows, .. } => *first as usize..(first + rows) as usize,
+        }
+    }
+
+    /// The key under which a row names its resource.
+    #[inline]
+    pub(crate) fn key128(&self, row: usize) -> Key128 {
+        match self {
+            Self::Batch(batch) => batch.key128(row),
+            Self::Frame { frame, .. } => frame.key128(row),
+        }
+    }
+}
+
+/// A row of a segment on its way to its shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Routed {
-    /// Row of the batch.
+    /// Row of the segment.
     pub row: u32,
     /// The key under which the resource is known: its own, or the one an alias led to.
     pub key: Key128,
@@ -85,75 +214,241 @@ pub struct Routed {
     pub unmapped: bool,
 }
 
-/// Hashes keys that are hashes already.
+/// The rows of a segment by shard, in order within each.
 #[derive(Debug, Default)]
-pub(crate) struct KeyHasher(u64);
+pub struct Routes {
+    rows: Vec<u32>,
+    /// Where the rows of each shard begin, and where the last end.
+    starts: Vec<u32>,
+    /// Rows that are known by another key, or by none.
+    strangers: HashMap<u32, (Key128, bool)>,
+}
 
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
+impl Routes {
+    /// Sorts rows by shard; `shards` holds the shard of each row, from `first` on.
+    pub(crate) fn new(
+        first: usize,
+        shards: &[u8],
+        count: usize,
+        strangers: HashMap<u32, (Key128, bool)>,
+    ) -> Self {
+        let mut starts = vec![0u32; count + 1];
+        shards.iter().for_each(|shard| starts[usize::from(*shard) + 1] += 1);
+        for shard in 0..count {
+            starts[shard + 1] += starts[shard];
         }
+        let mut next = starts.clone();
+        let mut rows = vec![0; shards.len()];
+        for (i, shard) in shards.iter().enumerate() {
+            let at = &mut next[usize::from(*shard)];
+            rows[*at as usize] = (first + i) as u32;
+            *at += 1;
+        }
+        Self { rows, starts, strangers }
     }
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
+
+    /// Whether any row is of a resource that no baseline knows by its key.
+    pub(crate) fn has_strangers(&self) -> bool {
+        !self.strangers.is_empty()
+    }
+
+    /// Rows of one shard.
+    fn of<'a>(&'a self, shard: usize, segment: Segment<'a>) -> impl Iterator<Item = Routed> + 'a {
+        let rows = &self.rows[self.starts[shard] as usize..self.starts[shard + 1] as usize];
+        rows.iter().map(move |&row| {
+            let own = segment.key128(row as usize);
+            let stranger = (!self.strangers.is_empty()).then(|| self.strangers.get(&row)).flatten();
+            let (key, unmapped) = stranger.copied().unwrap_or((own, false));
+            Routed { row, key, unmapped }
+        })
     }
 }
+
+/// What one thread needs while it judges, and what it learnt on the way.
+#[derive(Debug, Default)]
+pub struct Tools {
+    pub(crate) parser: Parser,
+    pub(crate) flat: Flat,
+    pub(crate) orders: Orders,
+    pub(crate) differing: Vec<(u32, u32)>,
+}
+
+/// Entries in one slab: memory grows in steps, and nothing is ever moved.
+const SLAB: usize = 4096;
 
 /// The resources of one shard.
 #[derive(Debug, Default)]
 pub struct Shard {
-    entries: Vec<Entry>,
-    index: HashMap<Key128, u32, BuildHasherDefault<KeyHasher>>,
+    slabs: Vec<Vec<Entry>>,
+    index: HashTable<u32>,
+    pub(crate) hashes: Hashes,
 }
 
 impl Shard {
+    #[inline]
+    fn find(&self, key: Key128) -> Option<u32> {
+        let slabs = &self.slabs;
+        let is = |at: &u32| slabs[*at as usize / SLAB][*at as usize % SLAB].is(key);
+        self.index.find(key.0 as u64, is).copied()
+    }
+
     /// Whether the shard knows a key from a baseline.
     pub(crate) fn declares(&self, key: Key128) -> bool {
-        self.index.get(&key).is_some_and(|&at| self.entries[at as usize].baseline.is_some())
+        self.find(key).is_some_and(|at| self.at(at).baseline().is_some())
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, at: u32) -> &Entry {
+        &self.slabs[at as usize / SLAB][at as usize % SLAB]
+    }
+
+    /// The place of a key's entry, made if there is none.
+    pub(crate) fn place(&mut self, key: Key128) -> u32 {
+        if let Some(at) = self.find(key) {
+            return at;
+        }
+        if self.slabs.last().is_none_or(|slab| slab.len() == SLAB) {
+            self.slabs.push(Vec::with_capacity(SLAB));
+        }
+        let slab = self.slabs.len() - 1;
+        let at = (slab * SLAB + self.slabs[slab].len()) as u32;
+        self.slabs[slab].push(Entry::new(key));
+        let slabs = &self.slabs;
+        self.index.insert_unique(key.0 as u64, at, |at| {
+            slabs[*at as usize / SLAB][*at as usize % SLAB].key().0 as u64
+        });
+        at
     }
 
     /// The entry of a key, made if there is none.
     pub(crate) fn entry(&mut self, key: Key128) -> &mut Entry {
-        let at = *self.index.entry(key).or_insert_with(|| {
-            self.entries.push(Entry::new(None));
-            (self.entries.len() - 1) as u32
-        });
-        &mut self.entries[at as usize]
+        let at = self.place(key) as usize;
+        &mut self.slabs[at / SLAB][at % SLAB]
     }
 
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.slabs.iter().flatten()
     }
 
-    /// Judges observations in order. `sequence` numbers the batch, for sweeps.
+    #[allow(clippy::too_many_arguments)] // one call site, each argument a thing of its own
+    /// Judges rows of a segment in order. `sequence` numbers the epoch, for sweeps.
+    ///
+    /// Rows whose fingerprints settle them are done in the loop; of the rest the loop finds what
+    /// differs by hashes alone, and only after it are the values looked up in the baseline.
     pub fn apply(
         &mut self,
         context: &Context,
-        batch: &ObservationBatch,
-        rows: &[Routed],
+        segment: Segment<'_>,
+        (routes, shard): (&Routes, usize),
         origin: &BatchOrigin,
-        sequence: u64,
-        parser: &mut Parser,
-    ) -> Output {
-        let mut out = Output::default();
-        for routed in rows {
-            let observation = batch.row(routed.row as usize);
-            let entry = self.entry(routed.key);
-            out.observations += 1;
-            // A deposed object says nothing of the current one of the same id.
-            let current = context.row(entry).is_some_and(|row| !row.deposed);
-            if observation.presence == Presence::Deposed && current {
-                continue;
+        sequence: u32,
+        tools: &mut Tools,
+        out: &mut Output,
+    ) {
+        let rows = routes.of(shard, segment);
+        match segment {
+            Segment::Batch(batch) => {
+                for routed in rows {
+                    self.judge(context, batch, routed, origin, sequence, tools, None, out);
+                }
             }
-            entry.seen = sequence;
-            let mut judge = Judge { context, observation, origin, entry, parser, out: &mut out };
-            judge.observe(routed.unmapped);
+            Segment::Frame { frame, reader, .. } => {
+                let mut pending = Vec::new();
+                let short = Short::new(context, frame, origin, sequence);
+                for routed in rows {
+                    let (key, row) = (routed.key, routed.row as usize);
+                    if routed.unmapped
+                        || (!short.settles(self, key, row, out)
+                            && !short.differs(self, key, row, tools, &mut pending, out))
+                    {
+                        short.resolve(self, &mut pending, tools, out);
+                        self.read(context, frame, reader, routed, origin, sequence, tools, out);
+                    }
+                }
+                short.resolve(self, &mut pending, tools, out);
+            }
         }
-        out
+    }
+
+    /// Judges one row that a parser reads again.
+    #[allow(clippy::too_many_arguments)] // one call site, each argument a thing of its own
+    fn read(
+        &mut self,
+        context: &Context,
+        frame: &Frame,
+        reader: &dyn RecordReader,
+        routed: Routed,
+        origin: &BatchOrigin,
+        sequence: u32,
+        tools: &mut Tools,
+        out: &mut Output,
+    ) {
+        let row = routed.row as usize;
+        let mut builder = ObservationBatchBuilder::new(context.settings.seed);
+        for record in reader.record(frame, row) {
+            match record {
+                Record::Observation(observation) => builder.push(&observation, origin.ingested_at),
+                Record::Reject(reject) => {
+                    let file = Arc::clone(&origin.file);
+                    out.unread += 1;
+                    out.rejects.push(RejectRow::of(reject, file, origin.ingested_at));
+                }
+                Record::Sweep(_) => {}
+            }
+        }
+        let batch = builder.finish();
+        if batch.len() != 1 {
+            return;
+        }
+        // The claim of the scan holds if the short way can read it: then its fingerprint stands for
+        // the state.
+        let Tools { parser, flat, .. } = tools;
+        let (dialect, kind) = (frame.dialect, frame.kind(row));
+        let canon = &context.settings.canon;
+        let verified = canon.flatten(parser, &context.seed, dialect, kind, frame.state(row), flat);
+        let raw = verified.then(|| frame.raw(row));
+        let routed = Routed { row: 0, ..routed };
+        self.judge(context, &batch, routed, origin, sequence, tools, raw, out);
+    }
+
+    #[allow(clippy::too_many_arguments)] // two call sites, each argument a thing of its own
+    fn judge(
+        &mut self,
+        context: &Context,
+        batch: &ObservationBatch,
+        routed: Routed,
+        origin: &BatchOrigin,
+        sequence: u32,
+        tools: &mut Tools,
+        raw: Option<u64>,
+        out: &mut Output,
+    ) {
+        let observation = batch.row(routed.row as usize);
+        let raw = raw.unwrap_or_else(|| context.seed.text(observation.state).max(1));
+        let entry = self.entry(routed.key);
+        out.observations += 1;
+        // A deposed object says nothing of the current one of the same id.
+        let current = context.row(entry).is_some_and(|row| !row.deposed);
+        if observation.presence == Presence::Deposed && current {
+            return;
+        }
+        entry.seen = sequence;
+        let parser = &mut tools.parser;
+        let mut judge = Judge { context, observation, origin, entry, parser, out };
+        judge.observe(routed.unmapped, raw);
+    }
+
+    #[inline]
+    pub(crate) fn at_mut(&mut self, at: u32) -> &mut Entry {
+        &mut self.slabs[at as usize / SLAB][at as usize % SLAB]
+    }
+
+    /// The entry of a key and the shard's hashes.
+    #[inline]
+    pub(crate) fn known(&mut self, key: Key128) -> Option<(u32, &mut Entry, &Hashes)> {
+        let at = self.find(key)?;
+        let entry = &mut self.slabs[at as usize / SLAB][at as usize % SLAB];
+        Some((at, entry, &self.hashes))
     }
 
     /// Ends a sweep: gives `judge` every entry that was not seen since `since`, and puts out what
@@ -162,11 +457,11 @@ impl Shard {
         &mut self,
         context: &Context,
         origin: &BatchOrigin,
-        since: u64,
+        since: u32,
         decide: &(dyn Fn(&Context, &Entry) -> Option<Unseen> + Sync),
     ) -> Output {
         let mut out = Output::default();
-        for entry in &mut self.entries {
+        for entry in self.slabs.iter_mut().flatten() {
             if entry.seen >= since {
                 continue;
             }
@@ -180,5 +475,11 @@ impl Shard {
     /// Takes up a resource as the history last knew it.
     pub(crate) fn restore(&mut self, key: Key128, restored: Restored) {
         self.entry(key).restore(restored);
+    }
+
+    /// Bytes held for entries, index and hashes.
+    pub(crate) fn bytes(&self) -> usize {
+        let entries: usize = self.slabs.iter().map(Vec::capacity).sum();
+        entries * size_of::<Entry>() + self.index.allocation_size() + self.hashes.bytes()
     }
 }

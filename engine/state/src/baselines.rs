@@ -1,15 +1,14 @@
 //! Versions of baselines: `baselines/<name>/<version>.arrow` and `.json` beside it.
 
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
 use std::path::PathBuf;
 
 use arrow::array::RecordBatch;
-use arrow::ipc::reader::FileReader;
-use arrow::ipc::writer::FileWriter;
+use arrow::datatypes::SchemaRef;
 use deployforge_model::{BaselineInfo, BaselineKind, Mode, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::rows::{self, RowsWriter};
 use crate::{DataDir, StateError, damaged, io, write_atomically};
 
 /// What is known of one version of a baseline without reading it.
@@ -67,18 +66,18 @@ impl DataDir {
     pub fn save_baseline(
         &self,
         mut manifest: Manifest,
-        rows: &RecordBatch,
+        schema: &SchemaRef,
+        rows: &mut dyn Iterator<Item = &RecordBatch>,
     ) -> Result<(Manifest, bool), StateError> {
         let dir = self.baseline_dir(&manifest.name)?;
         fs::create_dir_all(&dir).map_err(|error| io(&dir, error))?;
-        let mut bytes = Vec::new();
-        FileWriter::try_new(&mut bytes, &rows.schema())
-            .and_then(|mut writer| {
-                writer.write(rows)?;
-                writer.finish()
-            })
-            .map_err(|error| damaged(&dir, &error))?;
-        manifest.hash = blake3::hash(&bytes).to_hex().to_string();
+        // Written beside its place: what it is called depends on what is there already.
+        let beside = dir.join("next.tmp");
+        let mut writer = RowsWriter::create(&beside, schema)?;
+        for batch in rows {
+            writer.write(batch)?;
+        }
+        manifest.hash = writer.finish()?.1;
         let newest = self.versions(&manifest.name)?.into_iter().max();
         if let Some(newest) = newest {
             let known = self.manifest(&manifest.name, newest)?;
@@ -87,12 +86,14 @@ impl DataDir {
                 && known.mode == manifest.mode
                 && known.incomplete == manifest.incomplete
             {
+                fs::remove_file(&beside).map_err(|error| io(&beside, error))?;
                 return Ok((known, false));
             }
         }
         manifest.version = newest.unwrap_or(0) + 1;
         // The rows first: a version exists once its manifest does.
-        write_atomically(&dir.join(format!("{}.arrow", manifest.version)), &bytes, false)?;
+        let place = dir.join(format!("{}.arrow", manifest.version));
+        fs::rename(&beside, &place).map_err(|error| io(&place, error))?;
         let path = dir.join(format!("{}.json", manifest.version));
         let text = serde_json::to_vec_pretty(&manifest).map_err(|error| damaged(&path, &error))?;
         write_atomically(&path, &text, false)?;
@@ -130,12 +131,13 @@ impl DataDir {
         Ok(all)
     }
 
-    /// One version of a baseline, by default the newest, with its rows.
+    /// One version of a baseline, by default the newest, with its rows, which
+    /// stay in the file.
     pub fn load_baseline(
         &self,
         name: &str,
         version: Option<u32>,
-    ) -> Result<(Manifest, RecordBatch), StateError> {
+    ) -> Result<(Manifest, Vec<RecordBatch>), StateError> {
         let versions = self.versions(name)?;
         let found = match version {
             Some(version) => versions.contains(&version).then_some(version),
@@ -149,19 +151,10 @@ impl DataDir {
         };
         let manifest = self.manifest(name, found)?;
         let path = self.baseline_dir(name)?.join(format!("{found}.arrow"));
-        let bytes = fs::read(&path).map_err(|error| io(&path, error))?;
-        if blake3::hash(&bytes).to_hex().as_str() != manifest.hash {
+        let (rows, hash) = rows::map(&path)?;
+        if hash != manifest.hash {
             return Err(damaged(&path, &"its content does not match its manifest's hash"));
         }
-        drop(bytes);
-        let file = File::open(&path).map_err(|error| io(&path, error))?;
-        let reader = FileReader::try_new(BufReader::new(file), None)
-            .map_err(|error| damaged(&path, &error))?;
-        let schema = reader.schema();
-        let batches: Vec<RecordBatch> =
-            reader.collect::<Result<_, _>>().map_err(|error| damaged(&path, &error))?;
-        let rows = arrow::compute::concat_batches(&schema, &batches)
-            .map_err(|error| damaged(&path, &error))?;
         Ok((manifest, rows))
     }
 }

@@ -10,6 +10,7 @@
 
 mod baselines;
 mod frontier;
+mod rows;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 pub use baselines::Manifest;
 pub use frontier::{FileMark, Frontier};
+pub use rows::RowsWriter;
 use serde::{Deserialize, Serialize};
 
 /// The layout of the data directory this version reads and writes.

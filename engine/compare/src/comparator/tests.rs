@@ -1,0 +1,195 @@
+//! Tests of the module above.
+
+use deployforge_model::{
+    BaselineInfo, Observation, ObservationBatchBuilder, Presence, SourcePosition, Timestamp,
+};
+
+use super::*;
+use crate::baseline::BaselineBuilder;
+use crate::shard::{LevelSwitch, Tables};
+use deployforge_canon::{Canon, Normalise};
+use deployforge_policy::Policy;
+
+fn observation(id: &str, state: &str, minute: i64) -> Observation {
+    Observation {
+        key: ResourceKey::new("aws", "1", "eu-west-1", "volume", id),
+        dialect: Dialect::Native,
+        address: None,
+        aliases: Vec::new(),
+        observed_at: Some(Timestamp(minute * 60_000_000)),
+        version: None,
+        presence: Presence::Present,
+        sweep: None,
+        collection: None,
+        tainted: false,
+        state: state.as_bytes().to_vec(),
+        sensitive: Vec::new(),
+        position: SourcePosition::default(),
+    }
+}
+
+fn comparator(declared: &[Observation]) -> Comparator {
+    comparator_of(declared, false)
+}
+
+fn comparator_of(declared: &[Observation], incomplete: bool) -> Comparator {
+    let canon = Canon::default();
+    let mut builder = BaselineBuilder::new(&canon, 1);
+    builder.add_all(declared);
+    let info = BaselineInfo {
+        name: "b".into(),
+        version: 1,
+        kind: BaselineKind::Recorded,
+        mode: None,
+        incomplete,
+    };
+    let baseline = builder.build(info);
+    let settings = Settings {
+        seed: 1,
+        hash_key: [0; 32],
+        canon: canon.clone(),
+        policy: Policy::default(),
+        mode: None,
+        normalise: Normalise::Standard,
+        tables: Tables::ALL,
+        levels: LevelSwitch::ALL,
+        tier: Tier::Full,
+    };
+    Comparator::new(settings, vec![baseline])
+}
+
+fn origin() -> BatchOrigin {
+    let ingested_at = Timestamp(1_000_000 * 60_000_000);
+    BatchOrigin { source: "s".into(), file: "f".into(), ingested_at, stored: false }
+}
+
+fn observe(comparator: &mut Comparator, observation: &Observation) -> Output {
+    let mut builder = ObservationBatchBuilder::new(1);
+    builder.push(observation, Timestamp(0));
+    comparator.apply(&builder.finish(), &origin())
+}
+
+fn verdict(comparator: &Comparator, id: &str) -> (Verdict, Option<UnknownReason>) {
+    let view = comparator.resources().find(|view| view.key.id == id).unwrap();
+    (view.verdict, view.reason)
+}
+
+fn sweep(comparator: &mut Comparator, listed: &[Observation]) -> Output {
+    let origin = origin();
+    comparator.sweep_start(&origin.source, "id", Scope::default());
+    for observation in listed {
+        observe(comparator, observation);
+    }
+    comparator.sweep_end(&origin, "id", None, Dialect::Native)
+}
+
+#[test]
+fn what_returns_after_a_sweep_is_judged_afresh() {
+    let one = observation("v1", r#"{"size":8}"#, 1);
+    let two = observation("v2", r#"{"size":8}"#, 1);
+    let mut comparator = comparator(&[one.clone(), two.clone()]);
+    sweep(&mut comparator, &[one.clone(), two.clone()]);
+    assert_eq!(verdict(&comparator, "v1"), (Verdict::InSync, None));
+    sweep(&mut comparator, std::slice::from_ref(&two));
+    assert_eq!(verdict(&comparator, "v1"), (Verdict::Missing, None));
+    sweep(&mut comparator, &[one, two]);
+    assert_eq!(verdict(&comparator, "v1"), (Verdict::InSync, None));
+    sweep(&mut comparator, &[]);
+    assert_eq!(verdict(&comparator, "v2"), (Verdict::Missing, None), "nothing is listed either");
+}
+
+#[test]
+fn a_damaged_sweep_proves_nothing_missing() {
+    let one = observation("v1", r#"{"size":8}"#, 1);
+    let mut comparator = comparator(&[one]);
+    let origin = origin();
+    comparator.sweep_start(&origin.source, "id", Scope::default());
+    comparator.sweep_damaged(&origin.source);
+    comparator.sweep_end(&origin, "id", None, Dialect::Native);
+    let unreadable = (Verdict::Unknown, Some(UnknownReason::Unreadable));
+    assert_eq!(verdict(&comparator, "v1"), unreadable);
+}
+
+#[test]
+fn a_contradiction_lasts_for_its_moment() {
+    let mut comparator = comparator(&[observation("v", r#"{"a":2}"#, 0)]);
+    let conflicting = (Verdict::Unknown, Some(UnknownReason::Conflicting));
+    observe(&mut comparator, &observation("v", r#"{"a":1}"#, 9));
+    observe(&mut comparator, &observation("v", r#"{"a":2}"#, 9));
+    assert_eq!(verdict(&comparator, "v"), conflicting);
+    observe(&mut comparator, &observation("v", r#"{"a":1}"#, 9));
+    assert_eq!(verdict(&comparator, "v"), conflicting, "whatever comes again");
+    observe(&mut comparator, &observation("v", r#"{"a":2}"#, 10));
+    assert_eq!(verdict(&comparator, "v"), (Verdict::InSync, None));
+}
+
+#[test]
+fn the_same_again_puts_out_nothing() {
+    let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
+    let seen = observation("v", r#"{"a":2}"#, 5);
+    let first = observe(&mut comparator, &seen);
+    assert_eq!((first.findings.len(), first.verdicts.len(), first.states.len()), (1, 1, 1));
+    for again in [&seen, &observation("v", r#"{ "a": 2.0 }"#, 6)] {
+        let output = observe(&mut comparator, again);
+        assert!(output.findings.is_empty() && output.verdicts.is_empty());
+        assert!(output.states.is_empty(), "a cosmetic change is no change");
+    }
+    let late = observe(&mut comparator, &observation("v", r#"{"a":1}"#, 4));
+    assert_eq!(late.late(), 1);
+    assert_eq!(verdict(&comparator, "v").0, Verdict::Drifted);
+}
+
+#[test]
+fn a_baseline_read_in_part_makes_nothing_unmanaged() {
+    let seen = observation("v2", r#"{"a":1}"#, 1);
+    let declared = [observation("v1", r#"{"a":1}"#, 0)];
+    let mut whole = comparator_of(&declared, false);
+    observe(&mut whole, &seen);
+    assert_eq!(verdict(&whole, "v2"), (Verdict::Unmanaged, None));
+    let mut part = comparator_of(&declared, true);
+    observe(&mut part, &seen);
+    let unreadable = (Verdict::Unknown, Some(UnknownReason::Unreadable));
+    assert_eq!(verdict(&part, "v2"), unreadable);
+}
+
+#[test]
+fn a_deposed_twin_says_nothing_of_the_current_one() {
+    let declared = [observation("v", r#"{"a":1}"#, 0)];
+    let current = observation("v", r#"{"a":2}"#, 1);
+    let deposed = Observation { presence: Presence::Deposed, ..current.clone() };
+    for order in [[&current, &deposed], [&deposed, &current]] {
+        let mut comparator = comparator(&declared);
+        sweep(&mut comparator, &order.map(Clone::clone));
+        assert_eq!(verdict(&comparator, "v"), (Verdict::Drifted, None));
+    }
+    let mut comparator = comparator(&declared);
+    sweep(&mut comparator, &[deposed]);
+    assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None), "only the twin is left");
+}
+
+#[test]
+fn scopes_fold_case_as_keys_do() {
+    let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
+    let origin = origin();
+    let scope = Scope { provider: Some("AWS".to_owned()), ..Scope::default() };
+    comparator.sweep_start(&origin.source, "id", scope);
+    comparator.sweep_end(&origin, "id", None, Dialect::Native);
+    assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None));
+}
+
+#[test]
+fn an_arn_joins_what_lacks_other_parts() {
+    let arn = vec!["arn:aws:ec2:eu-west-1:1:volume/v".to_owned()];
+    let declared = Observation { aliases: arn.clone(), ..observation("v", r#"{"a":1}"#, 0) };
+    let mut comparator = comparator(&[declared]);
+    let mut seen = Observation { aliases: arn, ..observation("v", r#"{"a":1}"#, 1) };
+    seen.key = ResourceKey::new("aws", "", "", "volume", "v");
+    observe(&mut comparator, &seen);
+    assert_eq!(verdict(&comparator, "v"), (Verdict::InSync, None));
+    assert_eq!(comparator.resources().count(), 1);
+    seen.dialect = Dialect::Terraform;
+    seen.key.id = "other".to_owned();
+    observe(&mut comparator, &seen);
+    let unmapped = (Verdict::Unknown, Some(UnknownReason::Unmapped));
+    assert_eq!(verdict(&comparator, "other"), unmapped);
+}

@@ -1,0 +1,166 @@
+//! The attributes of baselines as hashes, by shape.
+//!
+//! A [`Shape`] is a list of paths in canonical order; resources of one type mostly share a few. A
+//! resource holds four bytes per attribute of its baseline, in a slab of its shard, and an
+//! observation is compared with them by position. What is compared is hashes of the meaning of
+//! *units* ([`deployforge_canon::Unit`]); where the paths of the two sides differ, the states are
+//! compared as trees.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deployforge_canon::{Flat, Unit};
+
+/// Hashes in one slab: memory grows in steps of 256 KiB, and nothing is ever moved.
+const SLAB: usize = 1 << 16;
+
+/// Shapes that are told apart. Baselines of more are compared as trees beyond it.
+const SHAPES_MAX: usize = 1 << 16;
+
+/// Paths of one shape; resources with more are compared as trees.
+const UNITS_MAX: usize = 4096;
+
+/// Where a resource's hashes stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attributes {
+    shape: u32,
+    slot: u32,
+}
+
+impl Attributes {
+    /// None are held.
+    pub(crate) const NONE: Self = Self { shape: u32::MAX, slot: 0 };
+}
+
+/// One list of paths.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    paths: Box<[u64]>,
+}
+
+/// Every shape of the loaded baselines.
+#[derive(Debug, Default)]
+pub(crate) struct Shapes {
+    shapes: Vec<Shape>,
+    by_layout: HashMap<u64, u32>,
+}
+
+impl Shapes {
+    /// The shape of a baseline's state, whose units stand in canonical order.
+    pub(crate) fn intern(&mut self, flat: &Flat) -> Option<u32> {
+        if let Some(known) = self.by_layout.get(&flat.layout()) {
+            return Some(*known);
+        }
+        if self.shapes.len() >= SHAPES_MAX || flat.units.len() > UNITS_MAX {
+            return None;
+        }
+        let id = self.shapes.len() as u32;
+        let paths = flat.units.iter().map(|unit| unit.path).collect();
+        self.shapes.push(Shape { paths });
+        self.by_layout.insert(flat.layout(), id);
+        Some(id)
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.shapes.len()
+    }
+}
+
+/// The hashes of one shard's resources.
+#[derive(Debug, Default)]
+pub(crate) struct Hashes {
+    slabs: Vec<Vec<u32>>,
+}
+
+impl Hashes {
+    /// Keeps the hashes of one resource.
+    pub(crate) fn push(&mut self, shape: u32, units: &[Unit]) -> Attributes {
+        if units.len() > SLAB || self.slabs.len() >= SLAB {
+            return Attributes::NONE;
+        }
+        if self.slabs.last().is_none_or(|slab| slab.len() + units.len() > SLAB) {
+            self.slabs.push(Vec::with_capacity(SLAB));
+        }
+        let slab = self.slabs.len() - 1;
+        let hashes = &mut self.slabs[slab];
+        let slot = (slab * SLAB + hashes.len()) as u32;
+        hashes.extend(units.iter().map(short));
+        Attributes { shape, slot }
+    }
+
+    fn get(&self, attributes: Attributes, length: usize) -> &[u32] {
+        let slot = attributes.slot as usize;
+        &self.slabs[slot / SLAB][slot % SLAB..][..length]
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slabs.iter().map(|slab| slab.capacity() * 4).sum()
+    }
+
+    /// The units of an observation that differ from the baseline's, as pairs of the position in the
+    /// shape and the position in `flat`, in the shape's order. `None` where the two have other paths.
+    pub(crate) fn differing(
+        &self,
+        shapes: &Shapes,
+        orders: &mut Orders,
+        attributes: Attributes,
+        flat: &Flat,
+        found: &mut Vec<(u32, u32)>,
+    ) -> Option<()> {
+        found.clear();
+        let shape = shapes.shapes.get(attributes.shape as usize)?;
+        if shape.paths.len() != flat.units.len() {
+            return None;
+        }
+        let order = orders.of(attributes.shape, shape, flat)?;
+        let hashes = self.get(attributes, shape.paths.len());
+        for (k, (&hash, &at)) in hashes.iter().zip(order).enumerate() {
+            if short(&flat.units[at as usize]) != hash {
+                found.push((k as u32, u32::from(at)));
+            }
+        }
+        Some(())
+    }
+}
+
+#[inline]
+fn short(unit: &Unit) -> u32 {
+    (unit.value >> 32) as u32
+}
+
+/// How the units of observations, in the order of their texts, map to shapes. One per thread.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    known: HashMap<(u32, u64), Order>,
+    last: Option<((u32, u64), Order)>,
+}
+
+/// Where each path of a shape stands; `None`: the paths are others.
+type Order = Option<Arc<[u16]>>;
+
+/// How many orders are remembered; then they are forgotten and learnt again.
+const ORDERS_MAX: usize = 1 << 16;
+
+impl Orders {
+    fn of(&mut self, id: u32, shape: &Shape, flat: &Flat) -> Option<&[u16]> {
+        let key = (id, flat.layout());
+        if self.last.as_ref().is_none_or(|(last, _)| *last != key) {
+            if self.known.len() >= ORDERS_MAX {
+                self.known.clear();
+            }
+            let order = self.known.entry(key).or_insert_with(|| order(shape, flat)).clone();
+            self.last = Some((key, order));
+        }
+        self.last.as_ref().and_then(|(_, order)| order.as_deref())
+    }
+}
+
+/// Where each path of the shape stands in `flat`; `None` if one is missing.
+fn order(shape: &Shape, flat: &Flat) -> Order {
+    let at: HashMap<u64, u16> =
+        flat.units.iter().enumerate().map(|(at, unit)| (unit.path, at as u16)).collect();
+    (at.len() == flat.units.len()).then_some(())?;
+    shape.paths.iter().map(|path| at.get(path).copied()).collect()
+}

@@ -1,0 +1,214 @@
+//! The short way and the long way, every switch of levels, every epoch size and thread count give the
+//! same findings, byte for byte; and these are the generator's truth.
+
+use std::collections::BTreeSet;
+
+use deployforge_canon::{Canon, Normalise};
+use deployforge_compare::{
+    Baseline, BaselineBuilder, BatchOrigin, Comparator, LevelSwitch, Output, Segment, Settings,
+    Tables, Tier,
+};
+use deployforge_formats::{LineReader, ReadOptions, Reader};
+use deployforge_inventory::{Envelope, Inventory, Options};
+use deployforge_model::{
+    BaselineInfo, BaselineKind, Block, ObservationBatch, ObservationBatchBuilder, Record, Timestamp,
+};
+use deployforge_policy::Policy;
+
+const SEED: u64 = 3;
+const NOW: Timestamp = Timestamp(1_900_000_000_000_000);
+
+fn items(options: Options) -> (Vec<u8>, Vec<u8>) {
+    let inventory = Inventory::new(options).expect("options that fit");
+    let (mut items, mut truth) = (Vec::new(), Vec::new());
+    inventory.write(&mut items, Some(&mut truth), &mut |_| {}).expect("written to memory");
+    (items, truth)
+}
+
+fn lines() -> LineReader {
+    Reader::new(ReadOptions::default()).into_lines(SEED)
+}
+
+/// Blocks of whole lines of about `size` bytes.
+fn blocks(text: &[u8], size: usize) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let from = (start + size).min(text.len()) - 1;
+        let end =
+            text[from..].iter().position(|b| *b == b'\n').map_or(text.len(), |n| from + n + 1);
+        blocks.push(Block::new(text[start..end].to_vec(), start as u64));
+        start = end;
+    }
+    blocks
+}
+
+fn batch(text: &[u8]) -> ObservationBatch {
+    let mut reader = Reader::new(ReadOptions::default());
+    let mut records = Vec::new();
+    reader.push(text, &mut records);
+    reader.finish(&mut records);
+    let mut builder = ObservationBatchBuilder::new(SEED);
+    for record in records {
+        let Record::Observation(observation) = record else { panic!("{record:?}") };
+        builder.push(&observation, NOW);
+    }
+    builder.finish()
+}
+
+fn baseline(text: &[u8], frames: bool) -> Baseline {
+    let canon = Canon::default();
+    let mut builder = BaselineBuilder::new(&canon, SEED);
+    if frames {
+        let mut reader = lines();
+        for block in blocks(text, 1 << 16) {
+            let mut scanned = reader.scan(&block);
+            reader.number(&mut scanned);
+            let rows = 0..scanned.frame.len();
+            assert!(builder.add_frame(&scanned.frame, rows, &reader).iter().all(Result::is_ok));
+        }
+    } else {
+        let mut reader = Reader::new(ReadOptions::default());
+        let mut records = Vec::new();
+        reader.push(text, &mut records);
+        reader.finish(&mut records);
+        for record in records {
+            let Record::Observation(observation) = record else { panic!("{record:?}") };
+            builder.add(&observation).expect("a state");
+        }
+    }
+    builder.build(BaselineInfo {
+        name: "b".to_owned(),
+        version: 1,
+        kind: BaselineKind::Recorded,
+        mode: None,
+        incomplete: false,
+    })
+}
+
+fn comparator(baseline: &Baseline, levels: LevelSwitch, tier: Tier) -> Comparator {
+    let settings = Settings {
+        seed: SEED,
+        hash_key: [1; 32],
+        canon: Canon::default(),
+        policy: Policy::default(),
+        mode: None,
+        normalise: Normalise::Standard,
+        tables: Tables::ALL,
+        levels,
+        tier,
+    };
+    Comparator::new(settings, vec![baseline.clone()])
+}
+
+fn origin() -> BatchOrigin {
+    BatchOrigin { source: "s".into(), file: "f".into(), ingested_at: NOW, stored: false }
+}
+
+/// Everything that goes into the history, as text, sorted.
+fn rows(output: &Output) -> BTreeSet<String> {
+    let findings = output.findings.iter().map(|row| format!("{row:?}"));
+    let verdicts = output.verdicts.iter().map(|row| format!("{row:?}"));
+    let states = output.states.iter().map(|row| format!("{row:?}"));
+    let checks = output.checks.iter().map(|row| format!("{row:?}"));
+    findings.chain(verdicts).chain(states).chain(checks).collect()
+}
+
+/// Observes rounds by the short way, in epochs of `epoch` blocks.
+fn short(comparator: &mut Comparator, rounds: &[&[u8]], size: usize, epoch: usize) -> Output {
+    let mut all = Output::default();
+    for text in rounds {
+        let mut reader = lines();
+        for some in blocks(text, size).chunks(epoch) {
+            let mut scanned: Vec<_> = some.iter().map(|block| reader.scan(block)).collect();
+            scanned.iter_mut().for_each(|lines| reader.number(lines));
+            assert!(scanned.iter().all(deployforge_formats::Lines::is_complete));
+            let segments: Vec<Segment<'_>> = scanned
+                .iter()
+                .map(|lines| Segment::Frame {
+                    frame: &lines.frame,
+                    first: 0,
+                    rows: lines.frame.len() as u32,
+                    reader: &reader,
+                })
+                .collect();
+            all.merge(comparator.apply_epoch(&segments, &origin()));
+        }
+    }
+    assert_eq!(all.collisions, 0);
+    all
+}
+
+fn long(comparator: &mut Comparator, rounds: &[&[u8]]) -> Output {
+    let mut all = Output::default();
+    for text in rounds {
+        all.merge(comparator.apply(&batch(text), &origin()));
+    }
+    all
+}
+
+const LEVELS: [LevelSwitch; 4] = [
+    LevelSwitch::ALL,
+    LevelSwitch { fingerprint: false, ..LevelSwitch::ALL },
+    LevelSwitch { fingerprint: false, canonical: false, attributes: true },
+    LevelSwitch { fingerprint: false, canonical: false, attributes: false },
+];
+
+#[test]
+fn every_way_gives_the_same() {
+    for envelope in [Envelope::First, Envelope::Last] {
+        let options =
+            Options { resources: 600, seed: 11, envelope, unmanaged: 0.01, ..Options::default() };
+        let (base, _) = items(Options { unmanaged: 0.0, ..options });
+        let round = |round, drift| items(Options { round, drift, change: 0.1, ..options }).0;
+        let (one, two, three) = (round(1, 0.2), round(2, 0.2), round(3, 0.0));
+        let rounds: [&[u8]; 4] = [&base, &one, &two, &three];
+        let by_parser = baseline(&base, false);
+        let by_scan = baseline(&base, true);
+        let same = |a: &Baseline, b: &Baseline| a.rows.batches().eq(b.rows.batches());
+        assert!(same(&by_parser, &by_scan), "a baseline is the same whichever way it was read");
+        let want = rows(&long(&mut comparator(&by_parser, LEVELS[0], Tier::Full), &rounds));
+        for levels in LEVELS {
+            for (size, epoch, threads) in [(1 << 12, 1, 1), (1 << 14, 7, 2), (1 << 20, 1, 4)] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+                let got = pool.expect("threads").install(|| {
+                    let mut comparator = comparator(&by_scan, levels, Tier::Full);
+                    rows(&short(&mut comparator, &rounds, size, epoch))
+                });
+                let diff: Vec<_> = want.symmetric_difference(&got).take(4).collect();
+                assert!(diff.is_empty(), "{levels:?} {size} {epoch} {threads}: {diff:#?}");
+            }
+        }
+        let mut lite = comparator(&by_scan, LEVELS[0], Tier::Lite);
+        assert_eq!(rows(&short(&mut lite, &rounds, 1 << 16, 2)), want, "the lite tier");
+        // A baseline without raw fingerprints: what was read from another format.
+        let foreign = Baseline { raw: Vec::new(), ..by_scan.clone() };
+        let mut first = comparator(&foreign, LEVELS[0], Tier::Full);
+        let output = short(&mut first, &[&base], 1 << 16, 2);
+        assert_eq!((output.findings.len(), output.levels.canonical), (0, 600), "the first pass");
+    }
+}
+
+#[test]
+fn findings_are_the_truth() {
+    let options = Options { resources: 2000, seed: 4, ..Options::default() };
+    let (base, _) = items(options);
+    let (seen, truth) = items(Options { round: 1, drift: 0.05, change: 0.05, ..options });
+    let mut comparator = comparator(&baseline(&base, true), LEVELS[0], Tier::Full);
+    let output = short(&mut comparator, &[&seen], 1 << 16, 3);
+    let found: BTreeSet<(String, String)> = output
+        .findings
+        .iter()
+        .map(|row| (row.head.key.id.clone(), row.finding.path.to_string()))
+        .collect();
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    let truth: BTreeSet<(String, String)> = truth
+        .split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice::<serde_json::Value>(line).expect("JSON"))
+        .map(|line| (text(&line["id"]), text(&line["path"])))
+        .collect();
+    assert!(!truth.is_empty());
+    assert_eq!(found, truth);
+    assert!(output.levels.fingerprint > 1500 && output.levels.canonical > 50);
+}
