@@ -1,44 +1,48 @@
-//! Input for the benches: a seeded inventory of AWS Config items.
+//! Input for the benches: a seeded inventory of AWS Config items, as blocks of whole lines.
 //!
 //! What it will not do: measure. The benches stand in `benches/`, one function per step of the hot
 //! path; `cargo bench -p deployforge-benches` runs them.
 
-/// `count` AWS Config items as NDJSON, about 1 kB each; every `drift`-th (0: none) differs from what
-/// a call with 0 gives, in one attribute.
-pub fn inventory(count: u64, drift: u64) -> Vec<u8> {
-    let mut text = String::new();
-    for i in 0..count {
-        let size = if drift > 0 && i % drift == 0 { 9 } else { 8 };
-        let attributes: Vec<String> = (0..20)
-            .map(|a| format!(r#""attribute{a}":{{"mode":"m{}","level":{}}}"#, i % 7, a * i % 997))
-            .collect();
-        text.push_str(&format!(
-            concat!(
-                r#"{{"configurationItemVersion":"1.3","configurationItemCaptureTime":"2026-11-20T09:00:00Z","#,
-                r#""configurationStateId":{},"awsAccountId":"111111111111","configurationItemStatus":"OK","#,
-                r#""resourceType":"AWS::EC2::Volume","resourceId":"vol-{:08}","awsRegion":"eu-west-1","#,
-                r#""tags":{{"Owner":"team-{}"}},"relationships":[],"configuration":{{"size":{},{}}}}}"#,
-                "\n"
-            ),
-            1 + drift,
-            i,
-            i % 30,
-            size,
-            attributes.join(",")
-        ));
+use deployforge_inventory::{Inventory, Options, OptionsError};
+use deployforge_model::Block;
+
+/// `count` AWS Config items as NDJSON; a share of `drift` of them differs from round 0 in one
+/// attribute. Drift 0 is round 0.
+pub fn inventory(count: u64, drift: f64) -> Result<Vec<u8>, OptionsError> {
+    let round = u64::from(drift > 0.0);
+    let options = Options { resources: count, round, drift, ..Options::default() };
+    let inventory = Inventory::new(options)?;
+    let mut text = Vec::new();
+    inventory.write(&mut text, None, &mut |_| {}).expect("memory takes what is written");
+    Ok(text)
+}
+
+/// Blocks of whole lines of about half a megabyte, as the pipeline reads them.
+pub fn blocks(text: &[u8]) -> Vec<Block> {
+    const SIZE: usize = 512 << 10;
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    while start < text.len() {
+        let from = (start + SIZE).min(text.len()) - 1;
+        let newline = text[from..].iter().position(|byte| *byte == b'\n');
+        let end = newline.map_or(text.len(), |at| from + at + 1);
+        blocks.push(Block::new(text[start..end].to_vec(), start as u64));
+        start = end;
     }
-    text.into_bytes()
+    blocks
 }
 
 #[cfg(test)]
 mod tests {
-    use super::inventory;
+    use super::*;
 
     #[test]
-    fn drift_changes_what_it_says() {
-        let (base, seen) = (inventory(100, 0), inventory(100, 10));
-        let changed = |line: &&[u8]| line.windows(8).any(|w| w == br#""size":9"#);
-        assert_eq!(base.split(|&b| b == b'\n').filter(changed).count(), 0);
-        assert_eq!(seen.split(|&b| b == b'\n').filter(changed).count(), 10);
+    fn blocks_hold_whole_lines() {
+        let text = inventory(1000, 0.1).unwrap();
+        let blocks = blocks(&text);
+        assert!(blocks.len() > 1);
+        assert!(blocks.iter().all(|block| block.bytes.last() == Some(&b'\n')));
+        let all: Vec<u8> = blocks.iter().flat_map(|block| block.bytes.to_vec()).collect();
+        assert_eq!(all, text);
     }
 }

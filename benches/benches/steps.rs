@@ -1,48 +1,44 @@
-//! One bench per step of the hot path: read, canonicalise, fingerprint, compare, apply.
+//! One bench per step of the hot path: scan, decode by the walk and by simd-json's tape, compare, and
+//! whole epochs. `deployforge bench` measures the pipeline with files and history.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use deployforge_benches::inventory;
-use deployforge_canon::{Canon, Normalise, Parser};
+use deployforge_benches::{blocks, inventory};
+use deployforge_canon::{Canon, Flat, Normalise, Parser};
 use deployforge_compare::{
-    Baseline, BaselineBuilder, BatchOrigin, Comparator, DiffOptions, Settings, compare,
+    BaselineBuilder, BatchOrigin, Comparator, DiffOptions, LevelSwitch, Segment, Settings, Tables,
+    Tier, compare,
 };
-use deployforge_formats::{ReadOptions, Reader};
-use deployforge_model::{
-    BaselineInfo, BaselineKind, Observation, ObservationBatch, ObservationBatchBuilder, Record,
-    Timestamp,
-};
+use deployforge_formats::{LineReader, Lines, ReadOptions, Reader};
+use deployforge_model::{BaselineInfo, BaselineKind, Seed, Timestamp};
 use deployforge_policy::Policy;
 
-const ITEMS: u64 = 2_000;
+const ITEMS: u64 = 20_000;
+const SEED: u64 = 1;
 
-fn read(bytes: &[u8]) -> Vec<Observation> {
-    let mut reader = Reader::new(ReadOptions::default());
-    let mut records = Vec::new();
-    reader.push(bytes, &mut records);
-    reader.finish(&mut records);
-    records
-        .into_iter()
-        .map(|record| match record {
-            Record::Observation(observation) => *observation,
-            other => panic!("the inventory is clean: {other:?}"),
-        })
-        .collect()
+fn lines() -> LineReader {
+    Reader::new(ReadOptions::default()).into_lines(SEED)
 }
 
-fn batch(observations: &[Observation]) -> ObservationBatch {
-    let mut builder = ObservationBatchBuilder::new(1);
-    for observation in observations {
-        builder.push(observation, Timestamp(0));
-    }
-    builder.finish()
+fn scan(text: &[u8]) -> (LineReader, Vec<Lines>) {
+    let reader = lines();
+    let scanned = blocks(text).iter().map(|block| reader.scan(block)).collect();
+    (reader, scanned)
 }
 
-fn comparator(observations: &[Observation]) -> Comparator {
+fn items(drift: f64) -> Vec<u8> {
+    inventory(ITEMS, drift).expect("options that fit")
+}
+
+fn comparator(text: &[u8], raw: bool) -> Comparator {
     let canon = Canon::default();
-    let mut builder = BaselineBuilder::new(&canon, 1);
-    assert!(builder.add_all(observations).iter().all(Result::is_ok));
+    let mut builder = BaselineBuilder::new(&canon, SEED);
+    let (reader, scanned) = scan(text);
+    for lines in &scanned {
+        let added = builder.add_frame(&lines.frame, 0..lines.frame.len(), &reader);
+        assert!(added.iter().all(Result::is_ok));
+    }
     let info = BaselineInfo {
         name: "bench".to_owned(),
         version: 1,
@@ -50,61 +46,108 @@ fn comparator(observations: &[Observation]) -> Comparator {
         mode: None,
         incomplete: false,
     };
-    let baseline: Baseline = builder.finish(info);
+    let mut baseline = builder.build(info);
+    if !raw {
+        baseline.raw.clear();
+    }
     let settings = Settings {
-        seed: 1,
+        seed: SEED,
         hash_key: [0; 32],
-        canon: canon.clone(),
+        canon: Canon::default(),
         policy: Policy::default(),
         mode: None,
         normalise: Normalise::Standard,
-        keep_states: false,
+        tables: Tables { verdicts: false, observations: false },
+        levels: LevelSwitch::ALL,
+        tier: Tier::Full,
     };
-    Comparator::new(settings, vec![baseline]).expect("a baseline of this version")
+    Comparator::new(settings, vec![baseline])
 }
 
-fn steps(c: &mut Criterion) {
-    let base = inventory(ITEMS, 0);
-    let observations = read(&base);
-    let one = &observations[0];
+fn decode(c: &mut Criterion) {
+    let base = items(0.0);
+    let (reader, scanned) = scan(&base);
+    let seed = Seed::new(SEED);
     let canon = Canon::default();
-    let mut parser = Parser::default();
-    let mut state = |observation: &Observation| {
-        let declared = observation.sensitive.iter().map(String::as_str);
-        let (dialect, kind) = (observation.dialect, &observation.key.resource_type);
-        canon.state(&mut parser, dialect, kind, &observation.state, declared).expect("canonical")
-    };
-    let expected = state(one);
-    let drifted = state(&read(&inventory(1, 1))[0]);
-
-    let mut group = c.benchmark_group("item");
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("canonicalise", |b| b.iter(|| black_box(state(black_box(one)))));
-    group.bench_function("fingerprint", |b| b.iter(|| black_box(expected.fingerprint(7))));
-    group.bench_function("compare", |b| {
-        let (options, policy) = (DiffOptions::default(), Policy::default());
-        b.iter(|| compare(&expected.root, black_box(&drifted.root), options, &policy, "t"));
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(ITEMS));
+    group.bench_function("scan", |b| {
+        let blocks = blocks(&base);
+        b.iter(|| blocks.iter().map(|block| reader.scan(block).frame.len()).sum::<usize>());
+    });
+    let rows = || scanned.iter().flat_map(|l| (0..l.frame.len()).map(|row| (&l.frame, row)));
+    group.bench_function("walk", |b| {
+        let (mut parser, mut flat) = (Parser::default(), Flat::default());
+        b.iter(|| {
+            for (frame, row) in rows() {
+                let (kind, state) = (frame.parts(row)[2], frame.state(row));
+                let done = canon.flatten(&mut parser, &seed, frame.dialect, kind, state, &mut flat);
+                assert!(done);
+                black_box(flat.fingerprint(&seed));
+            }
+        });
+    });
+    group.bench_function("tape alone", |b| {
+        let (mut text, mut buffers) = (Vec::new(), simd_json::Buffers::new(4096));
+        b.iter(|| {
+            for (frame, row) in rows() {
+                text.clear();
+                text.extend_from_slice(frame.record(row));
+                let tape = simd_json::to_tape_with_buffers(&mut text, &mut buffers);
+                black_box(tape.expect("valid JSON").0.len());
+            }
+        });
+    });
+    group.bench_function("tree", |b| {
+        let mut parser = Parser::default();
+        b.iter(|| {
+            for (frame, row) in rows() {
+                let text = [b"{", frame.state(row).text, b"}"].concat();
+                let kind = frame.parts(row)[2];
+                let state =
+                    canon.state(&mut parser, frame.dialect, kind, &text, std::iter::empty());
+                black_box(Flat::of(&state.expect("a state").root, &seed).fingerprint(&seed));
+            }
+        });
     });
     group.finish();
+}
 
-    let mut group = c.benchmark_group("inventory");
+fn epochs(c: &mut Criterion) {
+    let base = items(0.0);
+    let origin = BatchOrigin {
+        source: "bench".into(),
+        file: "bench".into(),
+        ingested_at: Timestamp(1_900_000_000_000_000),
+        stored: false,
+    };
+    let mut group = c.benchmark_group("epochs");
     group.throughput(Throughput::Elements(ITEMS));
-    group.bench_function("read", |b| b.iter(|| black_box(read(black_box(&base)))));
-    for (name, drift) in
-        [("apply, nothing changed", 0), ("apply, 2 % changed", 50), ("apply, all changed", 1)]
-    {
-        let seen = batch(&read(&inventory(ITEMS, drift)));
+    group.sample_size(20);
+    for (name, drift, raw) in [
+        ("nothing changed", 0.0, true),
+        ("2 % changed", 0.02, true),
+        ("everything changed", 1.0, true),
+        ("first pass", 0.0, false),
+    ] {
+        let seen = items(drift);
         group.bench_function(name, |b| {
             b.iter_batched_ref(
-                || comparator(&observations),
+                || comparator(&base, raw),
                 |comparator| {
-                    let origin = BatchOrigin {
-                        source: "bench".into(),
-                        file: "bench".into(),
-                        ingested_at: Timestamp(0),
-                        stored: false,
-                    };
-                    black_box(comparator.apply(&seen, &origin))
+                    let (reader, scanned) = scan(&seen);
+                    for some in scanned.chunks(16) {
+                        let segments: Vec<Segment<'_>> = some
+                            .iter()
+                            .map(|lines| Segment::Frame {
+                                frame: &lines.frame,
+                                first: 0,
+                                rows: lines.frame.len() as u32,
+                                reader: &reader,
+                            })
+                            .collect();
+                        black_box(comparator.apply_epoch(&segments, &origin));
+                    }
                 },
                 BatchSize::LargeInput,
             );
@@ -113,5 +156,26 @@ fn steps(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, steps);
+fn trees(c: &mut Criterion) {
+    let canon = Canon::default();
+    let mut parser = Parser::default();
+    let mut state = |drift| {
+        let text = inventory(1, drift).expect("options that fit");
+        let (_, scanned) = scan(&text);
+        let frame = &scanned[0].frame;
+        let text = [b"{", frame.state(0).text, b"}"].concat();
+        let kind = frame.parts(0)[2];
+        canon.state(&mut parser, frame.dialect, kind, &text, std::iter::empty()).expect("a state")
+    };
+    let (expected, drifted) = (state(0.0), state(1.0));
+    let mut group = c.benchmark_group("trees");
+    group.bench_function("compare", |b| {
+        let (options, policy) = (DiffOptions::default(), Policy::default());
+        b.iter(|| compare(&expected.root, black_box(&drifted.root), options, &policy, "t"));
+    });
+    group.bench_function("write", |b| b.iter(|| black_box(expected.root.to_json())));
+    group.finish();
+}
+
+criterion_group!(benches, decode, epochs, trees);
 criterion_main!(benches);

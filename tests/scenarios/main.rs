@@ -2,9 +2,11 @@
 
 mod audit;
 mod baseline;
+mod bench;
 mod demo;
 mod diff;
 mod documents;
+mod generate;
 mod house;
 mod input;
 mod kill;

@@ -41,10 +41,12 @@ pub(crate) enum Command {
     Run(Run),
     Audit(Box<Audit>),
     Diff(Diff),
+    Bench(Bench),
     #[command(subcommand)]
     Baseline(Baseline),
     Query(Query),
     Sql(Sql),
+    Generate(Generate),
     #[command(subcommand)]
     Config(Config),
     Completions(Completions),
@@ -93,6 +95,94 @@ pub(crate) struct Run {
     pub(crate) once: bool,
     #[command(flatten)]
     pub(crate) judge: Judge,
+}
+
+/// Measures checks per second on this machine: files in, history out, the real pipeline.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge generate -n 1000000 -o base.ndjson
+  deployforge generate -n 1000000 --round 1 --drift 0.02 -o seen.ndjson
+  deployforge bench --baseline base.ndjson --observations seen.ndjson
+
+The time runs from opening the observations to the last commit. The history is written to a folder
+of its own, which is removed.")]
+pub(crate) struct Bench {
+    /// What resources should be: files, with their format before them if need be.
+    #[arg(long = "baseline", required = true, value_name = "[FORMAT:]PATH")]
+    pub(crate) baselines: Vec<String>,
+    /// What is observed.
+    #[arg(long, required = true, value_name = "[FORMAT:]PATH")]
+    pub(crate) observations: Vec<String>,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Tables to write besides findings and checks.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "TABLES")]
+    pub(crate) tables: Vec<BenchTable>,
+    /// Levels of check that may not decide: the findings stay the same.
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LEVELS")]
+    pub(crate) without: Vec<BenchLevels>,
+    /// What is held of the baseline in memory.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) tier: Tier,
+    /// Threads that compute [default: one per core].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+    /// Where the folder of the run is made [default: the system's folder for temporary files].
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: Option<PathBuf>,
+}
+
+/// A table that `bench` can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchTable {
+    Findings,
+    Checks,
+    Verdicts,
+    Observations,
+}
+
+impl BenchTable {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Findings => "findings",
+            Self::Checks => "checks",
+            Self::Verdicts => "verdicts",
+            Self::Observations => "observations",
+        }
+    }
+}
+
+/// A level of check that `bench` can switch off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchLevels {
+    /// Equal raw fingerprints.
+    Fingerprint,
+    /// Equal canonical fingerprints.
+    Canonical,
+    /// Hashes of attributes.
+    Attributes,
+}
+
+/// What is held of a baseline in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Tier {
+    /// Fingerprints and a hash per attribute.
+    #[default]
+    Full,
+    /// Fingerprints only.
+    Lite,
+}
+
+impl From<Tier> for deployforge_compare::Tier {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Full => Self::Full,
+            Tier::Lite => Self::Lite,
+        }
+    }
 }
 
 /// How states are compared.
@@ -326,6 +416,92 @@ pub(crate) enum QueryFormat {
 #[derive(Debug, Args)]
 #[command(after_help = "A statement ends with `;`. `\\?` lists the commands of the session.")]
 pub(crate) struct Sql {}
+
+/// Makes a synthetic inventory of any size, whose drift is known.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge generate -n 1000000 -o base.ndjson
+  deployforge generate -n 1000000 --round 1 --drift 0.02 --truth truth.ndjson -o seen.ndjson
+  deployforge generate --size large --format native | gzip > base.ndjson.gz
+
+Round 0 is the baseline; a later round is the same inventory seen again. The same options give the
+same bytes on every machine.")]
+pub(crate) struct Generate {
+    /// How many resources round 0 has.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 100_000)]
+    pub(crate) resources: u64,
+    /// Which of all inventories.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Which reading of it; 0 is the baseline, in which nothing differs.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) round: u32,
+    /// How many resource types.
+    #[arg(long, value_name = "N", default_value_t = 12)]
+    pub(crate) types: u32,
+    /// How many accounts.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) accounts: u32,
+    /// How many regions.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) regions: u32,
+    /// How unevenly resources spread over types and accounts: the exponent of Zipf's law, 0 for
+    /// evenly.
+    #[arg(long, value_name = "EXPONENT", default_value_t = 0.8)]
+    pub(crate) skew: f64,
+    /// Share of what is listed and has not drifted that is written another way and means the same.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) change: f64,
+    /// Share of the resources that differ from round 0 in one attribute.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) drift: f64,
+    /// Share of the resources that are not listed.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) missing: f64,
+    /// Resources that round 0 lacks, as a share of those it has.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub(crate) unmanaged: f64,
+    /// How large a record is: about 0.45, 1.5 or 6 kB.
+    #[arg(long, value_enum, default_value_t = InventorySize::Medium)]
+    pub(crate) size: InventorySize,
+    /// Where an AWS Config item has its capture time and state id: before or after its tags,
+    /// relationships and configuration.
+    #[arg(long, value_enum, default_value_t = InventoryEnvelope::First)]
+    pub(crate) envelope: InventoryEnvelope,
+    /// What to write: items, observations or events one a line, or one document.
+    #[arg(long, value_enum, default_value_t = InventoryFormat::AwsConfig)]
+    pub(crate) format: InventoryFormat,
+    /// Write what differs from round 0 to this file, one JSON object a line.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) truth: Option<PathBuf>,
+    /// Write the inventory to a file instead of stdout.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InventorySize {
+    Small,
+    Medium,
+    Large,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InventoryEnvelope {
+    First,
+    Last,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InventoryFormat {
+    AwsConfig,
+    AwsConfigSnapshot,
+    Native,
+    #[value(name = "cloudevents")]
+    CloudEvents,
+    TerraformState,
+}
 
 /// Checks a configuration file, or prints its JSON Schema.
 #[derive(Debug, Subcommand)]

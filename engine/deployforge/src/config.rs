@@ -26,6 +26,7 @@ pub(crate) struct ConfigFile {
     pub(crate) environments: Vec<Environment>,
     pub(crate) policy: PolicyRules,
     pub(crate) commit: CommitConfig,
+    pub(crate) tier: Option<crate::cli::Tier>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

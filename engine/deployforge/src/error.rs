@@ -68,6 +68,7 @@ macro_rules! from_display {
 from_display!(
     deployforge_compare::NotABaseline,
     deployforge_history::HistoryError,
+    deployforge_pipeline::ImportError,
     deployforge_pipeline::RecordError,
     deployforge_policy::PolicyError,
     deployforge_canon::RuleError,

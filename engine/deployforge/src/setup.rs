@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deployforge_canon::{ArrayRules, Canon, Limits, Normalise, Redactor};
-use deployforge_compare::{Comparator, Settings};
+use deployforge_compare::{Comparator, LevelSwitch, Settings, Tables};
 use deployforge_formats::KeyDefaults;
 use deployforge_history::History;
 use deployforge_model::{BaselineKind, Clock, Dialect, SystemClock};
@@ -137,7 +137,9 @@ pub(crate) fn settings(
         policy: policy(config)?,
         mode: judge.mode.or(config.mode),
         normalise: normalise(judge.normalise, config),
-        keep_states,
+        tables: Tables { verdicts: keep_states, observations: keep_states },
+        levels: LevelSwitch::ALL,
+        tier: config.tier.unwrap_or_default().into(),
     })
 }
 

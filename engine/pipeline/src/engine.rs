@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, RejectRow};
-use deployforge_formats::Format;
+use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, RejectRow, Segment};
+use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
-    Clock, Dialect, ObservationBatch, Reject, RejectCode, Scope, SourcePosition, Sweep,
+    Block, Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record,
+    Reject, RejectCode, Scope, SourcePosition, Sweep,
 };
+use rayon::prelude::*;
 
-use crate::Feed;
+use crate::feed::scope_of;
+use crate::{Feed, LIMITS};
 
 /// Counts over the life of an engine.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +33,10 @@ pub struct Totals {
     pub late: u64,
     /// Observations per level of check.
     pub levels: Levels,
+    /// Attributes that were compared one by one.
+    pub attribute_checks: u64,
+    /// States whose fingerprints differed and of which no attribute's hash did, though a value did.
+    pub collisions: u64,
     /// Bytes read, as they lie on the disk.
     pub bytes: u64,
     /// Dialects observed.
@@ -49,6 +56,27 @@ pub struct Engine {
     output: Output,
     totals: Totals,
     known_rejects: HashSet<String>,
+    lines: Option<Lines>,
+}
+
+/// A file of one record a line, while it is read.
+#[derive(Debug)]
+struct Lines {
+    source: Arc<str>,
+    file: Arc<str>,
+    reader: Box<LineReader>,
+    scopes: HashSet<Scope>,
+    /// The epoch that is gathered.
+    blocks: Vec<Block>,
+    bytes: usize,
+}
+
+/// What a block came to, in order.
+enum Found {
+    Rows { frame: usize, first: u32, rows: u32 },
+    Batch(ObservationBatch),
+    Sweep(Sweep),
+    Reject(Reject),
 }
 
 impl Engine {
@@ -64,6 +92,7 @@ impl Engine {
             output: Output::default(),
             totals: Totals::default(),
             known_rejects,
+            lines: None,
         }
     }
 
@@ -99,7 +128,17 @@ impl Engine {
 
     /// Applies one feed.
     pub fn feed(&mut self, feed: Feed) {
+        if !matches!(feed, Feed::Block(_) | Feed::Progress { .. }) {
+            self.flush();
+        }
         match feed {
+            Feed::Lines { source, file, reader, scopes } => {
+                let blocks = Vec::new();
+                self.lines = Some(Lines { source, file, reader, scopes, blocks, bytes: 0 });
+            }
+            Feed::Block(block) => self.block(block),
+            Feed::Piece(bytes) => self.piece(&bytes),
+            Feed::LinesEnd { rest, reason, .. } => self.end_lines(&rest, reason.as_deref()),
             Feed::FileStart { source, file } => {
                 self.comparator.sweep_start(&source, &file_sweep(&file), Scope::default());
             }
@@ -115,22 +154,7 @@ impl Engine {
             Feed::Reject { source, file, reject } => self.reject(&source, &file, reject),
             Feed::Progress { bytes } => self.totals.bytes += bytes,
             Feed::FileEnd { source, file, summary, scopes, .. } => {
-                self.totals.files += 1;
-                for note in summary.notes {
-                    if self.totals.notes.len() < NOTES {
-                        self.totals.notes.push(format!("{file}: {note}"));
-                    }
-                }
-                // Only a complete listing proves absence; any other file's frame just ends.
-                let scopes = if summary.complete_listing { scopes } else { Vec::new() };
-                let origin = self.origin(source);
-                let dialect = dialect_of(summary.format);
-                if summary.complete_listing {
-                    self.totals.dialects.insert(dialect);
-                }
-                let output =
-                    self.comparator.sweep_end(&origin, &file_sweep(&file), Some(scopes), dialect);
-                self.gather(output);
+                self.end_file(source, &file, summary, scopes);
             }
             Feed::Unreadable { source, file, error } => {
                 self.totals.unreadable += 1;
@@ -144,6 +168,194 @@ impl Engine {
                 self.reject(&source, &file, reject);
             }
         }
+    }
+
+    fn end_file(&mut self, source: Arc<str>, file: &str, summary: ReadSummary, scopes: Vec<Scope>) {
+        self.totals.files += 1;
+        for note in summary.notes {
+            if self.totals.notes.len() < NOTES {
+                self.totals.notes.push(format!("{file}: {note}"));
+            }
+        }
+        // Only a complete listing proves absence; any other file's frame just ends.
+        let scopes = if summary.complete_listing { scopes } else { Vec::new() };
+        let origin = self.origin(source);
+        let dialect = dialect_of(summary.format);
+        if summary.complete_listing {
+            self.totals.dialects.insert(dialect);
+        }
+        let output = self.comparator.sweep_end(&origin, &file_sweep(file), Some(scopes), dialect);
+        self.gather(output);
+    }
+
+    fn block(&mut self, block: Block) {
+        let Some(lines) = &mut self.lines else { return };
+        lines.bytes += block.bytes.len();
+        lines.blocks.push(block);
+        if lines.bytes >= LIMITS.epoch_bytes {
+            self.flush();
+        }
+    }
+
+    /// Whether an epoch is being gathered.
+    pub fn is_gathering(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| !lines.blocks.is_empty())
+    }
+
+    /// Judges what was gathered: one epoch. To be called when nothing more is at hand.
+    pub fn flush(&mut self) {
+        let Some(mut lines) = self.lines.take() else { return };
+        let blocks = std::mem::take(&mut lines.blocks);
+        lines.bytes = 0;
+        if !blocks.is_empty() {
+            self.epoch(&mut lines, &blocks);
+        }
+        self.lines = Some(lines);
+    }
+
+    /// One epoch: its blocks are scanned on all cores, what a scan left over is parsed on all cores,
+    /// and then all shards judge.
+    fn epoch(&mut self, lines: &mut Lines, blocks: &[Block]) {
+        let reader = &*lines.reader;
+        let mut scans: Vec<_> = blocks.par_iter().map(|block| reader.scan(block)).collect();
+        for scan in &mut scans {
+            lines.reader.number(scan);
+        }
+        let reader = &*lines.reader;
+        let parse =
+            |scan: &_| (!deployforge_formats::Lines::is_complete(scan)).then(|| reader.parse(scan));
+        let mut parsed: Vec<_> = scans.par_iter().map(parse).collect();
+        parsed.iter_mut().flatten().for_each(|parsed| lines.reader.count(parsed));
+        let mut found = Vec::with_capacity(scans.len());
+        for (at, (scan, parsed)) in scans.iter().zip(parsed).enumerate() {
+            let records = parsed.map(|parsed| parsed.records).unwrap_or_default();
+            self.order(lines, at, scan.frame.len() as u32, records, &mut found);
+        }
+        if scans.iter().any(|scan| !scan.frame.is_empty()) {
+            self.totals.dialects.extend(scans.first().map(|scan| scan.frame.dialect));
+        }
+        let frames: Vec<&Frame> = scans.iter().map(|scan| &scan.frame).collect();
+        self.judge(lines, &frames, found);
+    }
+
+    /// Puts the rows of a frame and the records between them in order.
+    fn order(
+        &self,
+        lines: &mut Lines,
+        frame: usize,
+        length: u32,
+        records: Vec<(u32, Record)>,
+        found: &mut Vec<Found>,
+    ) {
+        let mut builder = ObservationBatchBuilder::new(self.comparator.seed());
+        let mut first = 0;
+        for (before, record) in records {
+            if before > first {
+                seal(&mut builder, found);
+                found.push(Found::Rows { frame, first, rows: before - first });
+                first = before;
+            }
+            match record {
+                Record::Observation(observation) => {
+                    if observation.presence == Presence::Present
+                        && lines.scopes.len() < LIMITS.scopes_per_file
+                    {
+                        lines.scopes.insert(scope_of(&observation));
+                    }
+                    builder.push(&observation, self.clock.now());
+                }
+                Record::Sweep(sweep) => {
+                    seal(&mut builder, found);
+                    found.push(Found::Sweep(sweep));
+                }
+                Record::Reject(reject) => found.push(Found::Reject(reject)),
+            }
+        }
+        seal(&mut builder, found);
+        if length > first {
+            found.push(Found::Rows { frame, first, rows: length - first });
+        }
+    }
+
+    /// Judges what was found up to each frame of a sweep.
+    fn judge(&mut self, lines: &Lines, frames: &[&Frame], found: Vec<Found>) {
+        let (source, file) = (&lines.source, &lines.file);
+        let origin = BatchOrigin { file: Arc::clone(file), ..self.origin(Arc::clone(source)) };
+        let mut batches = Vec::new();
+        for one in found {
+            match one {
+                Found::Rows { .. } | Found::Batch(_) => batches.push(one),
+                Found::Sweep(sweep) => {
+                    self.apply(lines, frames, &batches, &origin);
+                    batches.clear();
+                    self.sweep(Arc::clone(source), sweep);
+                }
+                Found::Reject(reject) => self.reject(source, file, reject),
+            }
+        }
+        self.apply(lines, frames, &batches, &origin);
+    }
+
+    fn apply(&mut self, lines: &Lines, frames: &[&Frame], found: &[Found], origin: &BatchOrigin) {
+        let segments: Vec<Segment<'_>> = found
+            .iter()
+            .filter_map(|one| match one {
+                Found::Rows { frame, first, rows } => Some(Segment::Frame {
+                    frame: frames[*frame],
+                    first: *first,
+                    rows: *rows,
+                    reader: &*lines.reader,
+                }),
+                Found::Batch(batch) => Some(Segment::Batch(batch)),
+                Found::Sweep(_) | Found::Reject(_) => None,
+            })
+            .collect();
+        if segments.is_empty() {
+            return;
+        }
+        for segment in &segments {
+            if let Segment::Batch(batch) = segment {
+                self.totals.dialects.extend((0..batch.len()).map(|row| batch.row(row).dialect));
+            }
+        }
+        let output = self.comparator.apply_epoch(&segments, origin);
+        if output.unread > 0 {
+            self.comparator.sweep_damaged(&origin.source);
+        }
+        self.gather(output);
+    }
+
+    fn piece(&mut self, bytes: &[u8]) {
+        let Some(mut lines) = self.lines.take() else { return };
+        let mut records = Vec::new();
+        lines.reader.piece(bytes, &mut records);
+        self.loose(&mut lines, records);
+        self.lines = Some(lines);
+    }
+
+    fn loose(&mut self, lines: &mut Lines, records: Vec<Record>) {
+        let mut found = Vec::new();
+        let records = records.into_iter().map(|record| (0, record)).collect();
+        self.order(lines, 0, 0, records, &mut found);
+        self.judge(lines, &[], found);
+    }
+
+    fn end_lines(&mut self, rest: &[u8], reason: Option<&str>) {
+        let Some(mut lines) = self.lines.take() else { return };
+        // What has no newline is a line all the same, but for its end.
+        let mut records = Vec::new();
+        let reader = std::mem::replace(&mut lines.reader, Box::new(LineReader::default()));
+        let summary = reader.finish(rest, reason, &mut records);
+        self.loose(&mut lines, records);
+        let Lines { source, file, mut scopes, .. } = lines;
+        let listed = summary.collections.iter();
+        scopes.extend(
+            listed.map(|collection| Scope {
+                collection: Some(collection.clone()),
+                ..Scope::default()
+            }),
+        );
+        self.end_file(source, &file, summary, scopes.into_iter().collect());
     }
 
     fn sweep(&mut self, source: Arc<str>, sweep: Sweep) {
@@ -170,6 +382,8 @@ impl Engine {
         self.totals.levels.fingerprint += output.levels.fingerprint;
         self.totals.levels.canonical += output.levels.canonical;
         self.totals.levels.compared += output.levels.compared;
+        self.totals.attribute_checks += output.attribute_checks;
+        self.totals.collisions += output.collisions;
         self.totals.rejects += output.rejects.len() as u64;
         for reject in &output.rejects {
             if self.totals.first_rejects.len() < FIRST_REJECTS {
@@ -194,6 +408,13 @@ impl Engine {
         let dialects = self.totals.dialects.clone();
         let output = self.comparator.audit_end(&origin, damaged, &dialects);
         self.gather(output);
+    }
+}
+
+/// Ends a batch of records that were parsed.
+fn seal(builder: &mut ObservationBatchBuilder, found: &mut Vec<Found>) {
+    if !builder.is_empty() {
+        found.push(Found::Batch(builder.finish()));
     }
 }
 

@@ -5,20 +5,24 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use deployforge_formats::{Format, KeyDefaults, ReadOptions, ReadSummary, Reader, split_prefix};
+use deployforge_formats::{
+    Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, split_prefix,
+};
 use deployforge_model::{
-    Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope,
-    Sweep,
+    Block, Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
+    Scope, Sweep,
 };
 use deployforge_sources::{ByteStream, Location, SourceError, expand, open};
 use deployforge_state::FileMark;
 
 /// The limits of reading; they stand in the docs' table of limits too.
 pub const LIMITS: FeedLimits = FeedLimits {
-    chunk_bytes: 1 << 20,
+    chunk_bytes: 512 << 10,
     batch_bytes: 8 << 20,
     batch_rows: 16_384,
-    queued_feeds: 8,
+    queued_feeds: 48,
+    epoch_bytes: 8 << 20,
+    probe_lines: 16,
     scopes_per_file: 4096,
 };
 
@@ -30,6 +34,8 @@ pub struct FeedLimits {
     pub batch_bytes: usize,
     pub batch_rows: usize,
     pub queued_feeds: usize,
+    pub epoch_bytes: usize,
+    pub probe_lines: usize,
     pub scopes_per_file: usize,
 }
 
@@ -73,6 +79,34 @@ pub enum Feed {
         file: Arc<str>,
         /// The observations.
         batch: Box<ObservationBatch>,
+    },
+    /// The rest of the file is one record a line: blocks of whole lines follow.
+    Lines {
+        /// Whose it is.
+        source: Arc<str>,
+        /// Its name.
+        file: Arc<str>,
+        /// Reads them.
+        reader: Box<LineReader>,
+        /// What was listed before them.
+        scopes: HashSet<Scope>,
+    },
+    /// Whole lines.
+    Block(Block),
+    /// A part of a line that is too long for a block; the part with its newline is the last.
+    Piece(Vec<u8>),
+    /// The lines end; a `FileEnd` does not follow.
+    LinesEnd {
+        /// Whose they are.
+        source: Arc<str>,
+        /// The file's name.
+        file: Arc<str>,
+        /// The last line, if no newline ends it.
+        rest: Vec<u8>,
+        /// Why the stream broke off, if it did.
+        reason: Option<String>,
+        /// How the file looked before it was read; none for a stream.
+        mark: Option<FileMark>,
     },
     /// The frame of a sweep.
     Sweep {
@@ -196,38 +230,205 @@ pub fn read_inputs(
     receiver
 }
 
-/// Reads a stream to its end in chunks and hands records and bytes read (as they lie on the disk) to
-/// `each`; `None` from it ends the reading. A stream that fails midway is truncated, not lost.
-pub(crate) fn read_records(
+/// What reading a stream yields.
+pub(crate) enum Read {
+    /// Records, and bytes read as they lie on the disk.
+    Records(Vec<Record>, u64),
+    /// The rest is one record a line.
+    Lines(Box<LineReader>),
+    /// Whole lines, and bytes read as they lie on the disk.
+    Block(Block, u64),
+    /// A part of a line that is too long for a block.
+    Piece(Vec<u8>),
+    /// The lines end: what has no newline, and why it broke off, if it did.
+    LinesEnd(Vec<u8>, Option<String>),
+}
+
+/// Reads a stream to its end and hands what it finds to `each`; `None` from it ends the reading. A
+/// stream that fails midway is truncated, not lost. The summary is of what was read before
+/// [`Read::Lines`], if that came.
+pub(crate) fn read_stream(
     input: &Input,
     mut stream: ByteStream,
+    seed: u64,
     stop: &AtomicBool,
-    each: &mut dyn FnMut(&mut Vec<Record>, u64) -> Option<()>,
-) -> Option<ReadSummary> {
+    each: &mut dyn FnMut(Read) -> Option<()>,
+) -> Option<Option<ReadSummary>> {
     let mut reader = Reader::new(ReadOptions {
         format: input.format,
         defaults: input.defaults.clone(),
         ..ReadOptions::default()
     });
     let mut chunk = vec![0; LIMITS.chunk_bytes];
-    let mut records = Vec::new();
     let mut packed = 0;
+    let mut probes = LIMITS.probe_lines;
     while !stop.load(Ordering::Relaxed) {
-        match stream.read(&mut chunk) {
+        let mut records = Vec::new();
+        let at_line = match stream.read(&mut chunk) {
             Ok(0) => break,
-            Ok(size) => reader.push(&chunk[..size], &mut records),
+            Ok(size) => probe(&mut reader, &chunk[..size], &mut probes, &mut records),
             Err(error) => {
                 reader.truncate(&error.to_string(), &mut records);
+                each(Read::Records(records, 0))?;
                 break;
             }
-        }
+        };
         let now = stream.compressed_bytes_read();
-        each(&mut records, now - packed)?;
+        each(Read::Records(records, now - packed))?;
         packed = now;
+        if let Some((used, size)) = at_line {
+            let lines = reader.into_lines(seed);
+            let longest = lines.record_bytes();
+            each(Read::Lines(Box::new(lines)))?;
+            let rest = chunk[used..size].to_vec();
+            let place = Place { offset: used as u64, packed, longest };
+            return read_lines(stream, rest, place, stop, each).map(|()| None);
+        }
     }
+    let mut records = Vec::new();
     let summary = reader.finish(&mut records);
-    each(&mut records, 0)?;
-    Some(summary)
+    each(Read::Records(records, 0))?;
+    Some(Some(summary))
+}
+
+/// Reads the first lines of a chunk one by one. If the input turns out to have one record a line: how
+/// many bytes of how many were used.
+fn probe(
+    reader: &mut Reader,
+    chunk: &[u8],
+    probes: &mut usize,
+    records: &mut Vec<Record>,
+) -> Option<(usize, usize)> {
+    let mut used = 0;
+    while *probes > 0 {
+        let Some(end) = memchr::memchr(b'\n', &chunk[used..]) else { break };
+        *probes -= 1;
+        reader.push(&chunk[used..=used + end], records);
+        used += end + 1;
+        if reader.is_at_line() {
+            return Some((used, chunk.len()));
+        }
+    }
+    reader.push(&chunk[used..], records);
+    None
+}
+
+/// Blocks that were read and are free again.
+#[derive(Clone, Debug)]
+struct Pool(Sender<Vec<u8>>, Receiver<Vec<u8>>);
+
+impl Pool {
+    fn new() -> Self {
+        let (sender, receiver) = bounded(LIMITS.queued_feeds * 2);
+        Self(sender, receiver)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        self.1.try_recv().unwrap_or_default()
+    }
+}
+
+/// A block's bytes, which go back to the pool when nothing points into them any more.
+struct Pooled {
+    bytes: Vec<u8>,
+    length: usize,
+    pool: Pool,
+}
+
+impl AsRef<[u8]> for Pooled {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        // A block that held one very long line is not kept.
+        if self.bytes.len() <= LIMITS.chunk_bytes * 2 {
+            let _ = self.pool.0.try_send(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Where the reading of lines begins.
+struct Place {
+    /// Offset in the stream.
+    offset: u64,
+    /// Bytes read, as they lie on the disk.
+    packed: u64,
+    /// Bytes of the longest line that makes a block.
+    longest: usize,
+}
+
+/// Reads blocks of whole lines, after `rest`, which was read already. A line longer than a block makes
+/// its block longer; one that is too long is handed on in pieces.
+fn read_lines(
+    mut stream: ByteStream,
+    mut rest: Vec<u8>,
+    mut place: Place,
+    stop: &AtomicBool,
+    each: &mut dyn FnMut(Read) -> Option<()>,
+) -> Option<()> {
+    let pool = Pool::new();
+    let mut long = false;
+    while !stop.load(Ordering::Relaxed) {
+        let mut bytes = pool.take();
+        // A pooled block is as long as it was: nothing has to be cleared.
+        bytes.resize((rest.len() + LIMITS.chunk_bytes).max(bytes.len()), 0);
+        bytes[..rest.len()].copy_from_slice(&rest);
+        let (filled, end) = fill(&mut stream, &mut bytes, rest.len());
+        rest.clear();
+        let last = if long {
+            memchr::memchr(b'\n', &bytes[..filled])
+        } else {
+            memchr::memrchr(b'\n', &bytes[..filled])
+        };
+        let length = last.map_or(0, |end| end + 1);
+        let now = stream.compressed_bytes_read();
+        let read = std::mem::replace(&mut place.packed, now);
+        if long || (length == 0 && filled > place.longest) {
+            let taken = if length == 0 { filled } else { length };
+            long = length == 0;
+            rest.extend_from_slice(&bytes[taken..filled]);
+            place.offset += taken as u64;
+            bytes.truncate(taken);
+            each(Read::Piece(bytes))?;
+        } else {
+            rest.extend_from_slice(&bytes[length..filled]);
+            if length > 0 {
+                let owner = Pooled { bytes, length, pool: pool.clone() };
+                each(Read::Block(Block::new(owner, place.offset), now - read))?;
+            }
+            place.offset += length as u64;
+        }
+        if let Some(reason) = end {
+            return each(Read::LinesEnd(rest, reason));
+        }
+    }
+    each(Read::LinesEnd(rest, None))
+}
+
+/// Fills a block from `filled` on, at least to the end of a line; says how far it is filled, and, at the
+/// end of the stream, why that came.
+fn fill(
+    stream: &mut ByteStream,
+    bytes: &mut [u8],
+    mut filled: usize,
+) -> (usize, Option<Option<String>>) {
+    while filled < bytes.len() {
+        let from = filled;
+        match stream.read(&mut bytes[filled..]) {
+            Ok(0) => return (filled, Some(None)),
+            Ok(size) => filled += size,
+            Err(error) => return (filled, Some(Some(error.to_string()))),
+        }
+        // What a slow source gave is handed on as soon as it has a whole line; a file gives all.
+        let short = filled - from < LIMITS.chunk_bytes / 8 && filled < bytes.len();
+        if short && memchr::memchr(b'\n', &bytes[from..filled]).is_some() {
+            break;
+        }
+    }
+    (filled, None)
 }
 
 /// Reads one file; `None` from its methods says that nobody listens any more.
@@ -260,11 +461,29 @@ impl FileReader<'_> {
             .ok()?;
         let builder = ObservationBatchBuilder::new(seed);
         let mut this = FileReader { source, file, clock, sender, builder, scopes: HashSet::new() };
-        let summary = read_records(input, stream, stop, &mut |records, bytes| {
-            this.hand_on(records)?;
-            this.send(Feed::Progress { bytes })
+        let summary = read_stream(input, stream, seed, stop, &mut |read| match read {
+            Read::Records(mut records, bytes) => {
+                this.hand_on(&mut records)?;
+                this.send(Feed::Progress { bytes })
+            }
+            Read::Lines(reader) => {
+                this.flush()?;
+                let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
+                let scopes = std::mem::take(&mut this.scopes);
+                this.send(Feed::Lines { source, file, reader, scopes })
+            }
+            Read::Block(block, bytes) => {
+                this.send(Feed::Block(block))?;
+                this.send(Feed::Progress { bytes })
+            }
+            Read::Piece(bytes) => this.send(Feed::Piece(bytes)),
+            Read::LinesEnd(rest, reason) => {
+                let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
+                this.send(Feed::LinesEnd { source, file, rest, reason, mark: mark.clone() })
+            }
         })?;
         this.flush()?;
+        let Some(summary) = summary else { return Some(()) };
         // A state that lists nothing still lists all of its collection.
         let listed = summary
             .collections
@@ -322,7 +541,7 @@ impl FileReader<'_> {
 
 /// What a file that lists everything lists, judged by one of its resources: all of the collection
 /// that claims it, else all of its account and region.
-fn scope_of(observation: &Observation) -> Scope {
+pub(crate) fn scope_of(observation: &Observation) -> Scope {
     if observation.collection.is_some() {
         return Scope { collection: observation.collection.clone(), ..Scope::default() };
     }

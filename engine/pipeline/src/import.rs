@@ -1,14 +1,20 @@
 //! Inputs into a baseline.
 
+use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use deployforge_canon::Canon;
-use deployforge_compare::{Added, Baseline, BaselineBuilder, RejectRow};
-use deployforge_model::{BaselineInfo, Clock, Dialect, Observation, Record};
+use deployforge_compare::{Added, Baseline, BaselineBuilder, NotAdded, RejectRow};
+use deployforge_formats::{LineReader, ReadSummary};
+use deployforge_model::{BaselineInfo, Block, Clock, Dialect, Frame, Observation, Record, schema};
 use deployforge_sources::{SourceError, open};
+use deployforge_state::{RowsWriter, StateError};
+use rayon::prelude::*;
 
 use crate::Input;
-use crate::feed::read_records;
+use crate::LIMITS;
+use crate::feed::{Read, read_stream};
 
 /// A baseline and what was noticed on the way.
 #[derive(Debug)]
@@ -28,18 +34,36 @@ pub struct Imported {
 /// Observations made canonical at once.
 const CHUNK: usize = 8192;
 
-/// Reads inputs into a baseline. `progress` gets the bytes read, as they lie on the disk.
+/// Why a baseline could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// An input could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The rows could not be kept.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// Keeps what a builder has sealed; gets the bytes read.
+type Keep<'a, 'c> = &'a mut dyn FnMut(&mut BaselineBuilder<'c>, u64) -> Result<(), StateError>;
+
+/// Reads inputs into a baseline. `progress` gets the bytes read, as they lie on the disk. Values are
+/// kept in a file in the folder `spill` that goes with the process.
+#[allow(clippy::too_many_arguments)] // two call sites, each argument a thing of its own
 pub fn import(
     inputs: &[Input],
     mut info: BaselineInfo,
     canon: &Canon,
     seed: u64,
     clock: &dyn Clock,
+    spill: &Path,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64),
-) -> Result<Imported, SourceError> {
+) -> Result<Imported, ImportError> {
     let mut import = Import {
         clock,
+        seed,
         incomplete: false,
         builder: BaselineBuilder::new(canon, seed),
         waiting: Vec::new(),
@@ -48,12 +72,21 @@ pub fn import(
         duplicates: 0,
         notes: Vec::new(),
     };
+    let mut rows = RowsWriter::temporary(spill, &schema::baseline())?;
     for input in inputs {
-        import.file(input, stop, progress)?;
+        import.file(input, stop, &mut |builder, bytes| {
+            progress(bytes);
+            builder.take_sealed().iter().try_for_each(|batch| rows.write(batch))
+        })?;
     }
+    import.builder.seal();
+    for batch in import.builder.take_sealed() {
+        rows.write(&batch)?;
+    }
+    let kept = rows.finish_temporary()?;
     info.incomplete |= import.incomplete;
     Ok(Imported {
-        baseline: import.builder.finish(info),
+        baseline: import.builder.finish(info, kept),
         dialects: import.dialects,
         rejects: import.rejects,
         duplicates: import.duplicates,
@@ -63,6 +96,7 @@ pub fn import(
 
 struct Import<'c> {
     clock: &'c dyn Clock,
+    seed: u64,
     incomplete: bool,
     builder: BaselineBuilder<'c>,
     waiting: Vec<Observation>,
@@ -72,24 +106,112 @@ struct Import<'c> {
     notes: Vec<String>,
 }
 
-impl Import<'_> {
+impl<'c> Import<'c> {
     fn file(
         &mut self,
         input: &Input,
         stop: &AtomicBool,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), SourceError> {
+        keep: Keep<'_, 'c>,
+    ) -> Result<(), ImportError> {
         let file = input.file();
+        let mut kept = Ok(());
         let stream = open(&input.location)?;
-        let summary = read_records(input, stream, stop, &mut |records, bytes| {
-            self.take(records, &file);
-            progress(bytes);
-            Some(())
+        let mut lines: Option<(Box<LineReader>, Vec<Block>, usize)> = None;
+        let summary = read_stream(input, stream, self.seed, stop, &mut |read| {
+            match read {
+                Read::Records(mut records, bytes) => {
+                    self.take(&mut records, &file);
+                    kept = keep(&mut self.builder, bytes);
+                }
+                Read::Lines(reader) => {
+                    self.flush(&file);
+                    lines = Some((reader, Vec::new(), 0));
+                }
+                Read::Block(block, bytes) => {
+                    let (reader, blocks, size) = lines.as_mut()?;
+                    *size += block.bytes.len();
+                    blocks.push(block);
+                    if *size >= LIMITS.epoch_bytes {
+                        self.blocks(reader, &std::mem::take(blocks), &file);
+                        *size = 0;
+                    }
+                    kept = keep(&mut self.builder, bytes);
+                }
+                Read::Piece(bytes) => {
+                    let (reader, blocks, _) = lines.as_mut()?;
+                    self.blocks(reader, &std::mem::take(blocks), &file);
+                    let mut records = Vec::new();
+                    reader.piece(&bytes, &mut records);
+                    self.take(&mut records, &file);
+                    self.flush(&file);
+                }
+                Read::LinesEnd(rest, reason) => {
+                    let (mut reader, blocks, _) = lines.take()?;
+                    self.blocks(&mut reader, &blocks, &file);
+                    let mut records = Vec::new();
+                    let summary = reader.finish(&rest, reason.as_deref(), &mut records);
+                    self.take(&mut records, &file);
+                    self.note(&file, summary);
+                }
+            }
+            kept.is_ok().then_some(())
         });
+        kept?;
         self.flush(&file);
-        let notes = summary.map(|summary| summary.notes).unwrap_or_default();
-        self.notes.extend(notes.into_iter().map(|note| format!("{file}: {note}")));
+        if let Some(Some(summary)) = summary {
+            self.note(&file, summary);
+        }
         Ok(())
+    }
+
+    fn note(&mut self, file: &str, summary: ReadSummary) {
+        self.notes.extend(summary.notes.into_iter().map(|note| format!("{file}: {note}")));
+    }
+
+    /// Reads blocks of lines, and adds what they hold in order.
+    fn blocks(&mut self, reader: &mut LineReader, blocks: &[Block], file: &str) {
+        let shared = &*reader;
+        let mut scans: Vec<_> = blocks.par_iter().map(|block| shared.scan(block)).collect();
+        scans.iter_mut().for_each(|scan| reader.number(scan));
+        let shared = &*reader;
+        let mut parsed: Vec<_> = scans.par_iter().map(|scan| shared.parse(scan)).collect();
+        parsed.iter_mut().for_each(|parsed| reader.count(parsed));
+        for (scan, parsed) in scans.iter().zip(parsed) {
+            let mut first = 0;
+            for (before, record) in parsed.records {
+                self.rows(&scan.frame, first..before as usize, reader, file);
+                first = before as usize;
+                self.take(&mut vec![record], file);
+                self.flush(file);
+            }
+            self.rows(&scan.frame, first..scan.frame.len(), reader, file);
+        }
+    }
+
+    /// Adds rows of a frame.
+    fn rows(&mut self, frame: &Frame, rows: Range<usize>, reader: &LineReader, file: &str) {
+        if rows.is_empty() {
+            return;
+        }
+        if !self.dialects.contains(&frame.dialect) {
+            self.dialects.push(frame.dialect);
+        }
+        let now = self.clock.now();
+        for (row, added) in rows.clone().zip(self.builder.add_frame(frame, rows, reader)) {
+            match added {
+                Ok(Added::Duplicate) => self.duplicates += 1,
+                Ok(Added::New | Added::Superseded) => {}
+                Err(NotAdded::State(error, observation)) => {
+                    let at = (file.into(), frame.position(row), now);
+                    let Observation { key, state, .. } = &*observation;
+                    self.rejects.push(RejectRow::of_state(&error, key, state, at));
+                }
+                Err(NotAdded::Reject(reject)) => {
+                    self.incomplete = true;
+                    self.rejects.push(RejectRow::of(reject, file.into(), now));
+                }
+            }
+        }
     }
 
     fn take(&mut self, records: &mut Vec<Record>, file: &str) {

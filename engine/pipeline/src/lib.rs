@@ -8,12 +8,14 @@
 //!
 //! What is deliberately absent: any format or source by name, any decision about drift, printing.
 
+mod committer;
 mod engine;
 mod feed;
 mod import;
 mod recorder;
 
+pub use committer::Committer;
 pub use engine::{Engine, Totals};
 pub use feed::{Feed, Input, InputSpec, LIMITS, read_inputs};
-pub use import::{Imported, import};
+pub use import::{ImportError, Imported, import};
 pub use recorder::{RecordError, Recorder, open_findings};

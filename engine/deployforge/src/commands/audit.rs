@@ -37,11 +37,11 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
     };
     let keys = dir.as_ref().map_or_else(HashKeys::ephemeral, HashKeys::of);
     let (baselines, baseline_rejects) = baselines(cli, args, &config, &keys, dir.as_ref())?;
-    let declared: usize = baselines.iter().map(|baseline| baseline.rows.num_rows()).sum();
+    let declared: usize = baselines.iter().map(|baseline| baseline.rows.len()).sum();
     let defaults = setup::key_defaults(&args.judge);
     let snapshots = inputs(&args.snapshots, &defaults, None)?;
     let settings = setup::settings(&config, &args.judge, &keys, args.record)?;
-    let mut comparator = Comparator::new(settings, baselines)?;
+    let mut comparator = Comparator::new(settings, baselines);
     let refused = baseline_rejects.len() as u64;
     let (mut recorder, known) = match &dir {
         Some(dir) if args.record => {
@@ -117,7 +117,9 @@ fn baselines(
     if !files.is_empty() {
         let canon = setup::canon(config, keys)?;
         let defaults = setup::key_defaults(&args.judge);
-        let read = from_files(&files, "baseline", &defaults, None, (&canon, keys.seed), cli.quiet)?;
+        let spill = dir.map_or_else(std::env::temp_dir, |dir| dir.root().to_owned());
+        let seed = (&canon, keys.seed);
+        let read = from_files(&files, "baseline", &defaults, None, seed, &spill, cli.quiet)?;
         all.push(read.baseline);
         rejects = read.rejects;
     }

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use arrow::array::AsArray;
 use deployforge_canon::{Canon, Parser};
 use deployforge_compare::{BaselineRows, Comparator};
 use deployforge_formats::KeyDefaults;
 use deployforge_model::{
-    BaselineKind, Mode, Observation, ObservationBatchBuilder, Presence, ResourceKey, SourcePosition,
+    BaselineKind, Mode, Observation, ObservationBatchBuilder, Presence, ResourceKey,
+    SourcePosition, schema,
 };
 use deployforge_pipeline::Engine;
 use deployforge_state::{DataDir, Manifest};
@@ -71,9 +71,10 @@ impl Import<'_> {
             &self.defaults,
             self.kind,
             (&canon, keys.seed),
+            &dir.as_ref().map_or_else(std::env::temp_dir, |dir| dir.root().to_owned()),
             cli.quiet,
         )?;
-        let resources = read.baseline.rows.num_rows() as u64;
+        let resources = read.baseline.rows.len() as u64;
         let rejects = read.rejects.len() as u64;
         let outcome = if rejects > 0 { Outcome::Trouble } else { Outcome::Ok };
         if resources == 0 {
@@ -101,7 +102,8 @@ impl Import<'_> {
             incomplete: read.baseline.info.incomplete,
             hash: String::new(),
         };
-        let (manifest, new) = dir.save_baseline(manifest, &read.baseline.rows)?;
+        let (manifest, new) =
+            dir.save_baseline(manifest, &schema::baseline(), &mut read.baseline.rows.batches())?;
         let Manifest { name, version, kind, resources, .. } = &manifest;
         if new {
             println!("imported {name}@{version}: {resources} resources, {}", kind.name());
@@ -119,7 +121,7 @@ fn keep(dir: &DataDir, rejects: Vec<deployforge_compare::RejectRow>) -> Result<(
     let runtime = setup::runtime()?;
     let settings =
         setup::settings(&ConfigFile::default(), &Judge::default(), &HashKeys::of(dir), false)?;
-    let mut comparator = Comparator::new(settings, Vec::new())?;
+    let mut comparator = Comparator::new(settings, Vec::new());
     let (mut recorder, known) = setup::recorder(dir, &runtime, &mut comparator)?;
     keep_rejects(&mut recorder, &known, rejects)
 }
@@ -169,7 +171,6 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
     let (plain, version) = split_version(name)?;
     let (manifest, batch) = dir.load_baseline(plain, version)?;
     let rows = BaselineRows::new(&batch)?;
-    let leaves = batch.column(12).as_primitive::<arrow::datatypes::UInt32Type>();
     let mut found = Vec::new();
     for i in 0..rows.len() {
         let row = rows.row(i);
@@ -185,7 +186,7 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
                 dialect: row.dialect.name(),
                 tainted: row.tainted,
                 deposed: row.deposed,
-                leaves: leaves.value(i),
+                leaves: row.leaves,
                 state: resource
                     .and_then(|_| std::str::from_utf8(row.state).ok())
                     .map(|t| raw(Some(t))),
@@ -226,13 +227,13 @@ fn compare(dir: &DataDir, expected: &str, observed: &str, format: ReportFormat) 
     let keys = HashKeys::of(dir);
     let settings = setup::settings(&ConfigFile::default(), &Judge::default(), &keys, false)?;
     let canon = settings.canon.clone();
-    let comparator = Comparator::new(settings, vec![stored(dir, expected)?])?;
+    let comparator = Comparator::new(settings, vec![stored(dir, expected)?]);
     let mut engine = Engine::new(comparator, setup::clock(), HashSet::default());
     let other = stored(dir, observed)?;
-    let rows = BaselineRows::new(&other.rows)?;
+    let rows = &other.rows;
     let mut builder = ObservationBatchBuilder::new(keys.seed);
     for i in 0..rows.len() {
-        builder.push(&as_observation(&rows, i, &canon)?, setup::clock().now());
+        builder.push(&as_observation(rows, i, &canon)?, setup::clock().now());
     }
     engine.feed_stored(&builder.finish());
     engine.finish_audit();

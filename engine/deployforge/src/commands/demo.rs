@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use deployforge_compare::{Baseline, Comparator, OpenFinding, Output, RowHead};
 use deployforge_formats::KeyDefaults;
-use deployforge_model::{BaselineKind, FindingKind, Transition, Verdict};
+use deployforge_model::{BaselineKind, FindingKind, Transition, Verdict, schema};
 use deployforge_pipeline::{Engine, Input};
 use deployforge_policy::Environment;
 use deployforge_sources::{FolderWatch, Location};
@@ -52,7 +52,7 @@ pub(crate) fn run(cli: &Cli, args: &Demo) -> CommandResult {
     let runtime = setup::runtime()?;
     let stop = setup::stop_flag(&runtime);
     let settings = setup::settings(&config, &Judge::default(), &keys, true)?;
-    let mut comparator = Comparator::new(settings, baselines)?;
+    let mut comparator = Comparator::new(settings, baselines);
     let declared = comparator.declared();
     let (recorder, known) = setup::recorder(&dir, &runtime, &mut comparator)?;
     let engine = Engine::new(comparator, setup::clock(), known);
@@ -139,7 +139,8 @@ fn import(
         ("declared", "*.tfstate", BaselineKind::Declared, terraform_defaults()),
     ] {
         let paths = vec![show(&folder.join(files))];
-        let read = from_files(&paths, name, &defaults, Some(kind), (&canon, keys.seed), true)?;
+        let read =
+            from_files(&paths, name, &defaults, Some(kind), (&canon, keys.seed), dir.root(), true)?;
         let manifest = Manifest {
             name: name.to_owned(),
             version: 0,
@@ -147,12 +148,13 @@ fn import(
             mode: None,
             imported_at: setup::clock().now(),
             sources: paths,
-            resources: read.baseline.rows.num_rows() as u64,
+            resources: read.baseline.rows.len() as u64,
             rejects: read.rejects.len() as u64,
             incomplete: read.baseline.info.incomplete,
             hash: String::new(),
         };
-        let (manifest, _) = dir.save_baseline(manifest, &read.baseline.rows)?;
+        let (manifest, _) =
+            dir.save_baseline(manifest, &schema::baseline(), &mut read.baseline.rows.batches())?;
         if !cli.quiet {
             anstream::eprintln!(
                 "baseline {name}@{}: {} resources, {}",

@@ -2,8 +2,10 @@
 
 mod audit;
 mod baseline;
+mod bench;
 mod demo;
 mod diff;
+mod generate;
 mod query;
 mod repl;
 mod run;
@@ -22,9 +24,11 @@ pub(crate) fn run(cli: &Cli) -> CommandResult {
         Command::Run(args) => run::run(cli, args),
         Command::Audit(args) => audit::run(cli, args),
         Command::Diff(args) => diff::run(args),
+        Command::Bench(args) => bench::run(cli, args),
         Command::Baseline(command) => baseline::run(cli, command),
         Command::Query(args) => query::run(cli, args),
         Command::Sql(_) => repl::run(cli),
+        Command::Generate(args) => generate::run(cli, args),
         Command::Config(Config::Check { file }) => {
             let config = config::load(file)?;
             anstream::println!(

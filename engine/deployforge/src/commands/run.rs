@@ -12,7 +12,7 @@ use deployforge_pipeline::{Engine, Feed, Input, Recorder, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
 use deployforge_state::{DataDir, FileMark};
 
-use super::stream::{say_totals, show, stored};
+use super::stream::{GATHER, say_totals, show, stored};
 use crate::cli::{Cli, Run};
 use crate::config::{self, BaselineRef, CommitConfig, ConfigFile, SourceConfig};
 use crate::error::{CommandError, CommandResult, Outcome};
@@ -38,7 +38,7 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     let runtime = setup::runtime()?;
     let stop = setup::stop_flag(&runtime);
     let settings = setup::settings(&config, &args.judge, &keys, true)?;
-    let mut comparator = Comparator::new(settings, baselines)?;
+    let mut comparator = Comparator::new(settings, baselines);
     let declared = comparator.declared();
     let (recorder, known) = setup::recorder(&dir, &runtime, &mut comparator)?;
     let engine = Engine::new(comparator, setup::clock(), known);
@@ -221,14 +221,15 @@ impl Stream<'_> {
         let feeds = read_inputs(fresh, self.seed, setup::clock(), Arc::clone(&self.stop));
         loop {
             // A quiet stream is committed in time too.
-            let feed = match feeds.recv_timeout(Duration::from_millis(100)) {
+            let feed = match feeds.recv_timeout(self.patience()) {
                 Ok(feed) => Some(feed),
                 Err(crossbeam::channel::RecvTimeoutError::Timeout) => None,
                 Err(crossbeam::channel::RecvTimeoutError::Disconnected) => break,
             };
             let start = Instant::now();
-            if let Some(feed) = feed {
-                self.feed(feed);
+            match feed {
+                Some(feed) => self.feed(feed),
+                None => self.engine.flush(),
             }
             let pending = self.engine.pending();
             let rows = pending.verdicts.len() + pending.findings.len() + pending.states.len();
@@ -245,6 +246,11 @@ impl Stream<'_> {
         Ok(())
     }
 
+    /// How long to wait for more: what was gathered is judged soon, a full epoch at once.
+    fn patience(&self) -> Duration {
+        if self.engine.is_gathering() { GATHER } else { Duration::from_millis(100) }
+    }
+
     fn knows(&self, input: &Input) -> bool {
         let known = self
             .frontier
@@ -255,7 +261,8 @@ impl Stream<'_> {
     }
 
     fn feed(&mut self, feed: Feed) {
-        if let Feed::FileEnd { source, file, mark: Some(mark), .. } = &feed
+        if let Feed::FileEnd { source, file, mark: Some(mark), .. }
+        | Feed::LinesEnd { source, file, mark: Some(mark), .. } = &feed
             && !self.stopped()
         {
             self.marks.push((source.to_string(), file.to_string(), mark.clone()));

@@ -4,16 +4,21 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use deployforge_canon::Canon;
-use deployforge_compare::{Baseline, RejectRow};
+use deployforge_compare::{Baseline, BaselineRows, RejectRow};
 use deployforge_formats::KeyDefaults;
 use deployforge_model::{BaselineInfo, BaselineKind};
 use deployforge_pipeline::{Engine, Input, InputSpec, Totals, import};
 use deployforge_state::DataDir;
 use indicatif::ProgressBar;
 
+use crossbeam::channel::RecvTimeoutError;
+
 use crate::error::CommandError;
 use crate::render;
 use crate::setup::{clock, kind_of};
+
+/// How long an epoch is gathered once its source gives nothing more.
+pub(crate) const GATHER: std::time::Duration = std::time::Duration::from_millis(10);
 
 /// `NAME` or `NAME@VERSION`.
 pub(crate) fn split_version(text: &str) -> Result<(&str, Option<u32>), CommandError> {
@@ -33,6 +38,7 @@ pub(crate) fn split_version(text: &str) -> Result<(&str, Option<u32>), CommandEr
 pub(crate) fn stored(dir: &DataDir, text: &str) -> Result<Baseline, CommandError> {
     let (name, version) = split_version(text)?;
     let (manifest, rows) = dir.load_baseline(name, version)?;
+    let rows = BaselineRows::new(&rows)?;
     Ok(Baseline { info: manifest.info(), rows, raw: Vec::new() })
 }
 
@@ -50,6 +56,7 @@ pub(crate) fn from_files(
     defaults: &KeyDefaults,
     kind: Option<BaselineKind>,
     (canon, seed): (&Canon, u64),
+    spill: &Path,
     quiet: bool,
 ) -> Result<FromFiles, CommandError> {
     let inputs = inputs(paths, defaults, None)?;
@@ -62,8 +69,10 @@ pub(crate) fn from_files(
         incomplete: false,
     };
     let stop = AtomicBool::new(false);
-    let mut imported =
-        import(&inputs, info, canon, seed, &*clock(), &stop, &mut |bytes| bar.inc(bytes))?;
+    let mut imported = {
+        let progress = &mut |bytes| bar.inc(bytes);
+        import(&inputs, info, canon, seed, &*clock(), spill, &stop, progress)?
+    };
     bar.finish_and_clear();
     imported.baseline.info.kind = kind.unwrap_or_else(|| kind_of(&imported.dialects));
     if !quiet {
@@ -165,14 +174,21 @@ pub(crate) fn feed_all(
     bar: &ProgressBar,
     each: &mut dyn FnMut(&mut Engine) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
-    for feed in feeds {
+    loop {
+        let feed = match feeds.recv_timeout(GATHER) {
+            Ok(feed) => feed,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {
+                engine.flush();
+                continue;
+            }
+        };
         if let deployforge_pipeline::Feed::Progress { bytes } = &feed {
             bar.inc(*bytes);
         }
         engine.feed(feed);
         each(engine)?;
     }
-    Ok(())
 }
 
 /// The path as text, for messages.
