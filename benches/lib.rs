@@ -9,7 +9,7 @@ use deployforge_model::Block;
 /// `count` AWS Config items as NDJSON; a share of `drift` of them differs from round 0 in one
 /// attribute. Drift 0 is round 0.
 pub fn inventory(count: u64, drift: f64) -> Result<Vec<u8>, OptionsError> {
-    let round = u64::from(drift > 0.0);
+    let round = u32::from(drift > 0.0);
     let options = Options { resources: count, round, drift, ..Options::default() };
     let inventory = Inventory::new(options)?;
     let mut text = Vec::new();

@@ -74,7 +74,7 @@ struct Lines {
 /// What a block came to, in order.
 enum Found {
     Rows { frame: usize, first: u32, rows: u32 },
-    Batch(ObservationBatch),
+    Batch(Box<ObservationBatch>),
     Sweep(Sweep),
     Reject(Reject),
 }
@@ -414,7 +414,7 @@ impl Engine {
 /// Ends a batch of records that were parsed.
 fn seal(builder: &mut ObservationBatchBuilder, found: &mut Vec<Found>) {
     if !builder.is_empty() {
-        found.push(Found::Batch(builder.finish()));
+        found.push(Found::Batch(Box::new(builder.finish())));
     }
 }
 

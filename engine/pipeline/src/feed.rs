@@ -244,16 +244,23 @@ pub(crate) enum Read {
     LinesEnd(Vec<u8>, Option<String>),
 }
 
+/// How the reading of a stream ended.
+pub(crate) enum Ended {
+    /// All of it was read here.
+    Document(ReadSummary),
+    /// The lines were handed on; whoever reads them knows what they came to.
+    Lines,
+}
+
 /// Reads a stream to its end and hands what it finds to `each`; `None` from it ends the reading. A
-/// stream that fails midway is truncated, not lost. The summary is of what was read before
-/// [`Read::Lines`], if that came.
+/// stream that fails midway is truncated, not lost.
 pub(crate) fn read_stream(
     input: &Input,
     mut stream: ByteStream,
     seed: u64,
     stop: &AtomicBool,
     each: &mut dyn FnMut(Read) -> Option<()>,
-) -> Option<Option<ReadSummary>> {
+) -> Option<Ended> {
     let mut reader = Reader::new(ReadOptions {
         format: input.format,
         defaults: input.defaults.clone(),
@@ -282,13 +289,13 @@ pub(crate) fn read_stream(
             each(Read::Lines(Box::new(lines)))?;
             let rest = chunk[used..size].to_vec();
             let place = Place { offset: used as u64, packed, longest };
-            return read_lines(stream, rest, place, stop, each).map(|()| None);
+            return read_lines(stream, rest, place, stop, each).map(|()| Ended::Lines);
         }
     }
     let mut records = Vec::new();
     let summary = reader.finish(&mut records);
     each(Read::Records(records, 0))?;
-    Some(Some(summary))
+    Some(Ended::Document(summary))
 }
 
 /// Reads the first lines of a chunk one by one. If the input turns out to have one record a line: how
@@ -401,26 +408,32 @@ fn read_lines(
             }
             place.offset += length as u64;
         }
-        if let Some(reason) = end {
-            return each(Read::LinesEnd(rest, reason));
+        match end {
+            End::NotYet => {}
+            End::Done => return each(Read::LinesEnd(rest, None)),
+            End::Broke(reason) => return each(Read::LinesEnd(rest, Some(reason))),
         }
     }
     each(Read::LinesEnd(rest, None))
 }
 
+/// Whether a stream has ended.
+enum End {
+    NotYet,
+    Done,
+    /// It broke off, for this reason.
+    Broke(String),
+}
+
 /// Fills a block from `filled` on, at least to the end of a line; says how far it is filled, and, at the
 /// end of the stream, why that came.
-fn fill(
-    stream: &mut ByteStream,
-    bytes: &mut [u8],
-    mut filled: usize,
-) -> (usize, Option<Option<String>>) {
+fn fill(stream: &mut ByteStream, bytes: &mut [u8], mut filled: usize) -> (usize, End) {
     while filled < bytes.len() {
         let from = filled;
         match stream.read(&mut bytes[filled..]) {
-            Ok(0) => return (filled, Some(None)),
+            Ok(0) => return (filled, End::Done),
             Ok(size) => filled += size,
-            Err(error) => return (filled, Some(Some(error.to_string()))),
+            Err(error) => return (filled, End::Broke(error.to_string())),
         }
         // What a slow source gave is handed on as soon as it has a whole line; a file gives all.
         let short = filled - from < LIMITS.chunk_bytes / 8 && filled < bytes.len();
@@ -428,7 +441,7 @@ fn fill(
             break;
         }
     }
-    (filled, None)
+    (filled, End::NotYet)
 }
 
 /// Reads one file; `None` from its methods says that nobody listens any more.
@@ -461,7 +474,7 @@ impl FileReader<'_> {
             .ok()?;
         let builder = ObservationBatchBuilder::new(seed);
         let mut this = FileReader { source, file, clock, sender, builder, scopes: HashSet::new() };
-        let summary = read_stream(input, stream, seed, stop, &mut |read| match read {
+        let ended = read_stream(input, stream, seed, stop, &mut |read| match read {
             Read::Records(mut records, bytes) => {
                 this.hand_on(&mut records)?;
                 this.send(Feed::Progress { bytes })
@@ -483,7 +496,7 @@ impl FileReader<'_> {
             }
         })?;
         this.flush()?;
-        let Some(summary) = summary else { return Some(()) };
+        let Ended::Document(summary) = ended else { return Some(()) };
         // A state that lists nothing still lists all of its collection.
         let listed = summary
             .collections

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::Input;
 use crate::LIMITS;
-use crate::feed::{Read, read_stream};
+use crate::feed::{Ended, Read, read_stream};
 
 /// A baseline and what was noticed on the way.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl<'c> Import<'c> {
         let mut kept = Ok(());
         let stream = open(&input.location)?;
         let mut lines: Option<(Box<LineReader>, Vec<Block>, usize)> = None;
-        let summary = read_stream(input, stream, self.seed, stop, &mut |read| {
+        let ended = read_stream(input, stream, self.seed, stop, &mut |read| {
             match read {
                 Read::Records(mut records, bytes) => {
                     self.take(&mut records, &file);
@@ -158,7 +158,7 @@ impl<'c> Import<'c> {
         });
         kept?;
         self.flush(&file);
-        if let Some(Some(summary)) = summary {
+        if let Some(Ended::Document(summary)) = ended {
             self.note(&file, summary);
         }
         Ok(())

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use deployforge_compare::{Comparator, LevelSwitch, Tables};
+use deployforge_compare::{Comparator, LevelSwitch, Settings, Tables};
 use deployforge_model::Verdict;
-use deployforge_pipeline::{Committer, Engine, Input, InputSpec, read_inputs};
+use deployforge_pipeline::{Committer, Engine, Input, Recorder, read_inputs};
 use deployforge_state::Purpose;
 use serde::Serialize;
 
@@ -74,52 +74,14 @@ fn measure(cli: &Cli, args: &Bench, folder: &std::path::Path) -> Result<Figures,
     let defaults = setup::key_defaults(&Judge::default());
     let seed = (&canon, keys.seed);
     let read = from_files(&args.baselines, "bench", &defaults, None, seed, dir.root(), cli.quiet)?;
-    let mut settings = setup::settings(&config, &Judge::default(), &keys, false)?;
-    let has = |table| args.tables.contains(&table);
-    settings.tables =
-        Tables { verdicts: has(BenchTable::Verdicts), observations: has(BenchTable::Observations) };
-    settings.levels = LevelSwitch {
-        fingerprint: !args.without.contains(&BenchLevels::Fingerprint),
-        canonical: !args.without.contains(&BenchLevels::Canonical),
-        attributes: !args.without.contains(&BenchLevels::Attributes),
-    };
-    settings.tier = args.tier.into();
     let runtime = setup::runtime()?;
-    let mut comparator = Comparator::new(settings, vec![read.baseline]);
+    let mut comparator = Comparator::new(settings(args, &config, &keys)?, vec![read.baseline]);
     let resources = comparator.declared() as u64;
     let (recorder, known) = setup::recorder(&dir, &runtime, &mut comparator)?;
     let (_, shapes) = comparator.held();
     let mut engine = Engine::new(comparator, setup::clock(), known);
-    let specs: Vec<InputSpec> = args
-        .observations
-        .iter()
-        .map(|spec| InputSpec { spec: spec.clone(), defaults: defaults.clone() })
-        .collect();
-    let inputs = Input::expand(&specs, Some("bench"))?;
-    let bar = render::progress("observing", super::stream::total(&inputs), cli.quiet);
-
-    let start = Instant::now();
-    let committer = Committer::new(recorder);
-    let stop = Arc::new(AtomicBool::new(false));
-    let feeds = read_inputs(inputs, keys.seed, setup::clock(), stop);
-    let mut findings = 0;
-    let rows = CommitConfig::default().rows;
-    let mut hand_on = |engine: &mut Engine, least: usize| {
-        let pending = engine.pending();
-        if pending.findings.len() + pending.verdicts.len() + pending.states.len() >= least {
-            let output = engine.take();
-            findings += output.findings.len() as u64;
-            committer.commit(output);
-        }
-    };
-    feed_all(&mut engine, &feeds, &bar, &mut |engine| {
-        hand_on(engine, rows);
-        Ok(())
-    })?;
-    hand_on(&mut engine, 0);
-    committer.finish()?;
-    let seconds = start.elapsed().as_secs_f64();
-    bar.finish_and_clear();
+    let inputs = super::stream::inputs(&args.observations, &defaults, Some("bench"))?;
+    let (seconds, findings) = observe(cli, &mut engine, recorder, inputs, keys.seed)?;
     say_totals(engine.totals(), cli.quiet);
 
     let totals = engine.totals();
@@ -147,6 +109,54 @@ fn measure(cli: &Cli, args: &Bench, folder: &std::path::Path) -> Result<Figures,
         anonymous_bytes: status("RssAnon:"),
         peak_rss_bytes: status("VmHWM:"),
     })
+}
+
+fn settings(args: &Bench, config: &ConfigFile, keys: &HashKeys) -> Result<Settings, CommandError> {
+    let mut settings = setup::settings(config, &Judge::default(), keys, false)?;
+    let has = |table| args.tables.contains(&table);
+    settings.tables =
+        Tables { verdicts: has(BenchTable::Verdicts), observations: has(BenchTable::Observations) };
+    let may = |level| !args.without.contains(&level);
+    settings.levels = LevelSwitch {
+        fingerprint: may(BenchLevels::Fingerprint),
+        canonical: may(BenchLevels::Canonical),
+        attributes: may(BenchLevels::Attributes),
+    };
+    settings.tier = args.tier.into();
+    Ok(settings)
+}
+
+/// Observes inputs to their end and commits what comes out; seconds, and findings.
+fn observe(
+    cli: &Cli,
+    engine: &mut Engine,
+    recorder: Recorder,
+    inputs: Vec<Input>,
+    seed: u64,
+) -> Result<(f64, u64), CommandError> {
+    let bar = render::progress("observing", super::stream::total(&inputs), cli.quiet);
+    let start = Instant::now();
+    let committer = Committer::new(recorder);
+    let stop = Arc::new(AtomicBool::new(false));
+    let feeds = read_inputs(inputs, seed, setup::clock(), stop);
+    let mut findings = 0;
+    let mut hand_on = |engine: &mut Engine, least: usize| {
+        let pending = engine.pending();
+        if pending.findings.len() + pending.verdicts.len() + pending.states.len() >= least {
+            let output = engine.take();
+            findings += output.findings.len() as u64;
+            committer.commit(output);
+        }
+    };
+    let rows = CommitConfig::default().rows;
+    feed_all(engine, &feeds, &bar, &mut |engine| {
+        hand_on(engine, rows);
+        Ok(())
+    })?;
+    hand_on(engine, 0);
+    committer.finish()?;
+    bar.finish_and_clear();
+    Ok((start.elapsed().as_secs_f64(), findings))
 }
 
 impl Figures {
