@@ -41,10 +41,13 @@ impl Flat {
     fn add(&mut self, node: &Node, path: u64, seed: &Seed) {
         match node {
             Node::Object(members) if !members.is_empty() => {
+                let mut layout = path;
                 for (name, value) in members {
                     let path = hash::member_path(seed, path, seed.text(name.as_bytes()));
                     self.add(value, path, seed);
+                    layout = seed.mix(layout, path);
                 }
+                self.close(seed, layout);
             }
             other => self.push(seed, Unit { path, value: other.hash(seed), span: (0, 0) }),
         }
@@ -71,8 +74,13 @@ impl Flat {
     #[inline]
     pub(crate) fn push(&mut self, seed: &Seed, unit: Unit) {
         self.sum = self.sum.wrapping_add(seed.mix(unit.path, unit.value));
-        self.layout = seed.mix(self.layout, unit.path);
         self.units.push(unit);
+    }
+
+    /// An object that leads to units ends; `layout` is the hash of its members' paths in their order.
+    #[inline]
+    pub(crate) fn close(&mut self, seed: &Seed, layout: u64) {
+        self.layout = seed.mix(self.layout, layout);
     }
 
     /// The canonical fingerprint: equal states have equal ones, whatever the order of members. Never
@@ -81,7 +89,8 @@ impl Flat {
         seed.mix(self.units.len() as u64, self.sum).max(1)
     }
 
-    /// A hash of the paths in their order: two states of one layout can be compared by position.
+    /// A hash of all objects' names in their order: units of two states of one layout have the same
+    /// paths in the same order.
     pub fn layout(&self) -> u64 {
         self.layout
     }

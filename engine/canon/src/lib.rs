@@ -30,6 +30,7 @@ mod number;
 mod parse;
 pub mod redact;
 pub mod rules;
+mod trie;
 mod walk;
 
 pub use flat::{Flat, Unit};
@@ -125,18 +126,8 @@ impl Canon {
         }
         let Parser { memo, types, .. } = parser;
         let of_type = types.of(&self.rules, seed, dialect, resource_type);
-        if of_type.secrets {
-            return false;
-        }
-        let mut walk = Walk {
-            text: slice.text,
-            seed,
-            rules: &of_type.rules,
-            rules_id: of_type.id,
-            redactor: &self.redactor,
-            memo,
-            flat,
-        };
+        let redactor = &self.redactor;
+        let mut walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat };
         walk.run(slice.form).is_some()
     }
 

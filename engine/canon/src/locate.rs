@@ -104,7 +104,7 @@ impl Search<'_> {
     fn string(&self, at: usize) -> Option<usize> {
         let mut at = at + 1;
         loop {
-            at += special(self.text.get(at..)?)?;
+            at += special(self.text.get(at..)?)?.0;
             match self.text[at] {
                 b'"' => return Some(at + 1),
                 b'\\' => at += 2,

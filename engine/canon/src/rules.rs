@@ -133,6 +133,11 @@ impl TypeRules {
         self.rules.is_empty()
     }
 
+    /// Whether a rule may speak of one element of a list and not of another.
+    pub(crate) fn names_elements(&self) -> bool {
+        self.rules.iter().any(|(pattern, ..)| pattern.names_element())
+    }
+
     /// What the array at a path is, and for keyed lists the fields that may name an element.
     pub(crate) fn of(&self, path: &[String]) -> (ArrayKind, &[String]) {
         self.rules

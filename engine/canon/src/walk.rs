@@ -5,22 +5,19 @@
 //! `None`, and the caller takes the exact way over a tree ([`Canon::state`](crate::Canon::state)).
 //! Where it gives units they are the units of that tree; a property test holds the two together.
 //!
-//! What does not depend on values is remembered by its hash and looked at once: whether the names of
-//! an object are unique and harmless, what kind of array stands at a path, whether a JSON text holds
-//! no secret.
+//! Names are not read but recognised: see [`trie`](crate::trie).
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use deployforge_model::{Dialect, MemberKind, Seed, StateForm, StateMember};
 
 use crate::flat::{Flat, Unit};
 use crate::hash;
-use crate::node::SECRET_MEMBER;
 use crate::number::{Number, is_json_number};
 use crate::redact::{Redactor, is_secret_name};
 use crate::rules::{ArrayKind, ArrayRules, TypeRules};
+use crate::trie::{ByHash, Id, Trie};
 
 /// Nesting beyond this is left to the exact way.
 const DEPTH: usize = 48;
@@ -28,37 +25,12 @@ const DEPTH: usize = 48;
 /// How many facts of one sort are remembered; then they are forgotten and learnt again.
 const MEMO_MAX: usize = 1 << 16;
 
-/// A hasher for keys that are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-}
-
-type ByHash = BuildHasherDefault<Hashed>;
-
 /// What a walk remembers from state to state. One per thread.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
-    /// Names of objects, in order: whether they are unique and none says secret.
-    plain: HashMap<u64, bool, ByHash>,
-    /// Arrays, by rules and path.
-    arrays: HashMap<u64, ArrayKind, ByHash>,
-    /// JSON texts without a secret.
+    trie: Trie,
+    /// Texts that redaction leaves as they are.
     harmless: HashSet<u64, ByHash>,
-    names: Vec<Name>,
-    segments: Vec<Segment>,
 }
 
 /// The rules of types, by the hash of dialect and name.
@@ -72,6 +44,8 @@ pub(crate) struct OfType {
     pub(crate) id: u64,
     /// The type has secrets at known paths.
     pub(crate) secrets: bool,
+    /// A rule speaks of single elements of lists.
+    pub(crate) elements: bool,
 }
 
 impl TypeMemo {
@@ -87,33 +61,19 @@ impl TypeMemo {
         if self.0.len() >= MEMO_MAX {
             self.0.clear();
         }
-        self.0.entry(id).or_insert_with(|| OfType {
-            rules: rules.of(dialect, resource_type),
-            id,
-            secrets: Redactor::has_paths(resource_type),
+        self.0.entry(id).or_insert_with(|| {
+            let rules = rules.of(dialect, resource_type);
+            let elements = rules.names_elements();
+            OfType { rules, id, secrets: Redactor::has_paths(resource_type), elements }
         })
     }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Name {
-    hash: u64,
-    span: (u32, u32),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Segment {
-    Member(u32, u32),
-    Element(usize),
 }
 
 /// One walk over one text.
 pub(crate) struct Walk<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) seed: &'a Seed,
-    pub(crate) rules: &'a TypeRules,
-    /// Tells the rules of one type from those of another.
-    pub(crate) rules_id: u64,
+    pub(crate) of_type: &'a OfType,
     pub(crate) redactor: &'a Redactor,
     pub(crate) memo: &'a mut Memo,
     pub(crate) flat: &'a mut Flat,
@@ -122,33 +82,37 @@ pub(crate) struct Walk<'a> {
 impl Walk<'_> {
     /// Reads the members of the root.
     pub(crate) fn run(&mut self, form: StateForm) -> Option<()> {
-        if self.text.len() > u32::MAX as usize || std::str::from_utf8(self.text).is_err() {
+        if self.text.len() > u32::MAX as usize || self.of_type.secrets || self.of_type.elements {
             return None;
         }
-        self.memo.names.clear();
-        self.memo.segments.clear();
         self.flat.clear();
+        let root = self.memo.trie.root(self.of_type.id);
         let at = self.space(0);
         let end = match form {
-            StateForm::Object if self.byte(at)? == b'{' => self.object(at, hash::ROOT, 0)?,
+            StateForm::Object if self.byte(at)? == b'{' => self.object(at, root, 0)?,
             StateForm::Object => return None,
-            StateForm::Members(allowed) => self.bare(at, allowed)?,
+            StateForm::Members(allowed) => self.bare(at, root, allowed)?,
         };
         (self.space(end) == self.text.len()).then_some(())
     }
 
     /// Members without braces, to the end of the text.
-    fn bare(&mut self, mut at: usize, allowed: &[StateMember]) -> Option<usize> {
+    fn bare(&mut self, mut at: usize, root: Id, allowed: &[StateMember]) -> Option<usize> {
+        let mut member = root;
         loop {
-            let (name, value_at) = self.name(at)?;
-            let text = &self.text[name.span.0 as usize..name.span.1 as usize];
+            let (start, value_at);
+            (start, (member, value_at)) = (at, self.name(at, member)?);
             let kind = if allowed.is_empty() {
                 MemberKind::Any
             } else {
-                allowed.iter().find(|member| member.name.as_bytes() == text)?.kind
+                let is = |name: &str| {
+                    let quoted = self.text.get(start + 1..start + 2 + name.len());
+                    quoted.and_then(|text| text.strip_prefix(name.as_bytes())) == Some(b"\"")
+                };
+                allowed.iter().find(|member| is(member.name))?.kind
             };
             let units = self.flat.mark();
-            let end = self.member(name, value_at, hash::ROOT, 0)?;
+            let end = self.member(member, value_at, 0)?;
             let object = self.byte(value_at)? == b'{';
             match kind {
                 MemberKind::Any => {}
@@ -161,7 +125,7 @@ impl Walk<'_> {
             match self.byte(at) {
                 Some(b',') => at = self.space(at + 1),
                 None => {
-                    self.plain(0)?;
+                    self.flat.close(self.seed, self.memo.trie.node(member).layout);
                     return Some(at);
                 }
                 Some(_) => return None,
@@ -183,30 +147,26 @@ impl Walk<'_> {
     }
 
     /// An object that leads to units; returns the place after it.
-    fn object(&mut self, at: usize, path: u64, depth: usize) -> Option<usize> {
+    fn object(&mut self, at: usize, object: Id, depth: usize) -> Option<usize> {
         let inside = self.space(at + 1);
         if self.byte(inside)? == b'}' {
-            let value = hash::object(self.seed, 0, 0);
-            self.flat.push(self.seed, unit(path, value, at, inside + 1));
+            let path = self.memo.trie.node(object).path;
+            self.unit(path, hash::object(self.seed, 0, 0), at, inside + 1);
             return Some(inside + 1);
         }
-        self.members(inside, path, depth)
-    }
-
-    /// Members up to the closing brace.
-    fn members(&mut self, mut at: usize, path: u64, depth: usize) -> Option<usize> {
         if depth > DEPTH {
             return None;
         }
-        let first = self.memo.names.len();
+        let (mut at, mut member) = (inside, object);
         loop {
-            let (name, value_at) = self.name(at)?;
-            let end = self.member(name, value_at, path, depth)?;
+            let value_at;
+            (member, value_at) = self.name(at, member)?;
+            let end = self.member(member, value_at, depth)?;
             at = self.space(end);
             match self.byte(at)? {
                 b',' => at = self.space(at + 1),
                 b'}' => {
-                    self.plain(first)?;
+                    self.flat.close(self.seed, self.memo.trie.node(member).layout);
                     return Some(at + 1);
                 }
                 _ => return None,
@@ -216,32 +176,27 @@ impl Walk<'_> {
 
     /// The value of a member that leads to units; returns the place after it.
     #[inline]
-    fn member(&mut self, name: Name, at: usize, path: u64, depth: usize) -> Option<usize> {
-        let place = hash::member_path(self.seed, path, name.hash);
-        match self.byte(at)? {
+    fn member(&mut self, member: Id, at: usize, depth: usize) -> Option<usize> {
+        let (value, end) = match self.byte(at)? {
             b'{' => {
-                self.memo.segments.push(Segment::Member(name.span.0, name.span.1));
-                let end = self.object(at, place, depth + 1)?;
-                self.memo.segments.pop();
-                Some(end)
+                let object = self.memo.trie.object(member);
+                return self.object(at, object, depth + 1);
             }
-            b'[' => {
-                self.memo.segments.push(Segment::Member(name.span.0, name.span.1));
-                let (value, end) = self.array(at, place, depth + 1)?;
-                self.memo.segments.pop();
-                self.flat.push(self.seed, unit(place, value, at, end));
-                Some(end)
-            }
-            _ => {
-                let (value, end) = self.scalar(at, name)?;
-                self.flat.push(self.seed, unit(place, value, at, end));
-                Some(end)
-            }
-        }
+            b'[' => self.array(at, member, depth + 1)?,
+            _ => self.scalar(at, self.memo.trie.node(member).is_label)?,
+        };
+        self.unit(self.memo.trie.node(member).path, value, at, end);
+        Some(end)
+    }
+
+    #[inline]
+    fn unit(&mut self, path: u64, value: u64, start: usize, end: usize) {
+        let span = (start as u32, end as u32);
+        self.flat.push(self.seed, Unit { path, value, span });
     }
 
     /// An object within an array, hashed whole.
-    fn whole(&mut self, at: usize, path: u64, depth: usize) -> Option<(u64, usize)> {
+    fn whole(&mut self, at: usize, object: Id, depth: usize) -> Option<(u64, usize)> {
         let mut at = self.space(at + 1);
         if self.byte(at)? == b'}' {
             return Some((hash::object(self.seed, 0, 0), at + 1));
@@ -249,70 +204,56 @@ impl Walk<'_> {
         if depth > DEPTH {
             return None;
         }
-        let first = self.memo.names.len();
-        let (mut sum, mut length) = (0u64, 0);
+        let (mut sum, mut length, mut member) = (0u64, 0, object);
         loop {
-            let (name, value_at) = self.name(at)?;
-            let (value, end) = match self.byte(value_at)? {
-                b'{' | b'[' => {
-                    self.memo.segments.push(Segment::Member(name.span.0, name.span.1));
-                    let place = hash::member_path(self.seed, path, name.hash);
-                    let found = self.container(value_at, place, depth + 1)?;
-                    self.memo.segments.pop();
-                    found
-                }
-                _ => self.scalar(value_at, name)?,
-            };
-            sum = sum.wrapping_add(hash::object_step(self.seed, name.hash, value));
+            let value_at;
+            (member, value_at) = self.name(at, member)?;
+            let (value, end) = self.container_or_scalar(value_at, member, depth)?;
+            let name = self.memo.trie.node(member).name;
+            sum = sum.wrapping_add(hash::object_step(self.seed, name, value));
             length += 1;
             at = self.space(end);
             match self.byte(at)? {
                 b',' => at = self.space(at + 1),
-                b'}' => {
-                    self.plain(first)?;
-                    return Some((hash::object(self.seed, length, sum), at + 1));
-                }
+                b'}' => return Some((hash::object(self.seed, length, sum), at + 1)),
                 _ => return None,
             }
         }
     }
 
-    fn container(&mut self, at: usize, path: u64, depth: usize) -> Option<(u64, usize)> {
-        if self.byte(at)? == b'{' {
-            self.whole(at, path, depth)
-        } else {
-            self.array(at, path, depth)
+    /// A value within an array, hashed whole. `of`: the member or element that it is.
+    #[inline]
+    fn container_or_scalar(&mut self, at: usize, of: Id, depth: usize) -> Option<(u64, usize)> {
+        match self.byte(at)? {
+            b'{' => {
+                let object = self.memo.trie.object(of);
+                self.whole(at, object, depth + 1)
+            }
+            b'[' => self.array(at, of, depth + 1),
+            _ => self.scalar(at, self.memo.trie.node(of).is_label),
         }
     }
 
     /// An array, hashed whole by its kind.
-    fn array(&mut self, at: usize, path: u64, depth: usize) -> Option<(u64, usize)> {
+    fn array(&mut self, at: usize, of: Id, depth: usize) -> Option<(u64, usize)> {
         if depth > DEPTH {
             return None;
         }
-        let kind = self.kind(path);
+        let rules = &self.of_type.rules;
+        let ordered = rules.is_empty() || self.memo.trie.kind(of, rules) == ArrayKind::Ordered;
         let mut at = self.space(at + 1);
         let (mut all, mut sum, mut length) = (hash::ORDERED, 0u64, 0);
         if self.byte(at)? == b']' {
             at += 1;
         } else {
+            let elements = self.memo.trie.elements(of, self.seed);
             loop {
-                let (value, end) = match self.byte(at)? {
-                    b'{' | b'[' => {
-                        self.memo.segments.push(Segment::Element(length));
-                        let place = hash::element_path(self.seed, path, length);
-                        let found = self.container(at, place, depth + 1)?;
-                        self.memo.segments.pop();
-                        found
-                    }
-                    _ => self.scalar(at, Name { hash: 0, span: (0, 0) })?,
-                };
+                let (value, end) = self.container_or_scalar(at, elements, depth)?;
                 length += 1;
-                match kind {
-                    ArrayKind::Ordered => all = hash::ordered_step(self.seed, all, value),
-                    ArrayKind::Set | ArrayKind::Keyed => {
-                        sum = sum.wrapping_add(hash::set_step(self.seed, value));
-                    }
+                if ordered {
+                    all = hash::ordered_step(self.seed, all, value);
+                } else {
+                    sum = sum.wrapping_add(hash::set_step(self.seed, value));
                 }
                 at = self.space(end);
                 match self.byte(at)? {
@@ -325,62 +266,67 @@ impl Walk<'_> {
                 }
             }
         }
-        let value = match kind {
-            ArrayKind::Ordered => hash::ordered(self.seed, length, all),
-            ArrayKind::Set | ArrayKind::Keyed => hash::set(self.seed, length, sum),
+        let value = if ordered {
+            hash::ordered(self.seed, length, all)
+        } else {
+            hash::set(self.seed, length, sum)
         };
         Some((value, at))
     }
 
-    /// A member's name; returns it and the place of its value.
+    /// The member whose name stands at `at`, after the member or object `before`, and the place of its
+    /// value.
     #[inline]
-    fn name(&mut self, at: usize) -> Option<(Name, usize)> {
-        if self.byte(at)? != b'"' {
+    fn name(&mut self, at: usize, before: Id) -> Option<(Id, usize)> {
+        let (member, value_at) = match self.memo.trie.expected(before, self.text, at) {
+            Some(found) => found,
+            None => self.read_name(at, before)?,
+        };
+        (!self.memo.trie.node(member).refused).then(|| (member, self.space(value_at)))
+    }
+
+    fn read_name(&mut self, at: usize, before: Id) -> Option<(Id, usize)> {
+        if self.byte(at)? != b'"' || self.memo.trie.is_full() {
             return None;
         }
         let (end, escaped) = self.string(at + 1)?;
         if escaped {
             return None;
         }
-        let hash = self.seed.text(&self.text[at + 1..end]);
-        let name = Name { hash, span: ((at + 1) as u32, end as u32) };
-        self.memo.names.push(name);
-        let mut at = end + 1;
-        if self.byte(at)? != b':' {
-            at = self.space(at);
-            if self.byte(at)? != b':' {
-                return None;
-            }
-        }
-        Some((name, self.space(at + 1)))
+        let member = self.memo.trie.member(self.seed, before, &self.text[at + 1..end]);
+        let colon = self.space(end + 1);
+        (self.byte(colon)? == b':').then_some((member, colon + 1))
     }
 
-    /// The end of a string whose first byte stands at `at`, and whether it has escapes.
+    /// The end of a string whose first byte stands at `at`, and whether it has escapes. What has none
+    /// is valid UTF-8.
     #[inline]
-    fn string(&self, at: usize) -> Option<(usize, bool)> {
-        let mut at = at;
-        let mut escaped = false;
+    fn string(&self, start: usize) -> Option<(usize, bool)> {
+        let mut at = start;
+        let (mut escaped, mut ascii) = (false, true);
         loop {
-            at += special(&self.text[at..])?;
+            let (found, only_ascii) = special(self.text.get(at..)?)?;
+            at += found;
+            ascii &= only_ascii;
             match self.text[at] {
-                b'"' => return Some((at, escaped)),
+                b'"' => break,
                 b'\\' => {
                     escaped = true;
                     at += 2;
-                    if at > self.text.len() {
-                        return None;
-                    }
                 }
                 _ => return None,
             }
         }
+        (ascii || escaped || std::str::from_utf8(&self.text[start..at]).is_ok())
+            .then_some((at, escaped))
     }
 
-    /// A value that is neither object nor array. `name`: whose value it is.
+    /// A value that is neither object nor array. `is_label`: it may say that what stands beside it is
+    /// secret.
     #[inline]
-    fn scalar(&mut self, at: usize, name: Name) -> Option<(u64, usize)> {
+    fn scalar(&mut self, at: usize, is_label: bool) -> Option<(u64, usize)> {
         match self.byte(at)? {
-            b'"' => self.text_value(at, name),
+            b'"' => self.text_value(at, is_label),
             b't' => self.literal(at, b"true", hash::boolean(self.seed, true)),
             b'f' => self.literal(at, b"false", hash::boolean(self.seed, false)),
             b'n' => self.literal(at, b"null", hash::null(self.seed)),
@@ -395,49 +341,38 @@ impl Walk<'_> {
     }
 
     #[inline]
-    fn text_value(&mut self, at: usize, name: Name) -> Option<(u64, usize)> {
+    fn text_value(&mut self, at: usize, is_label: bool) -> Option<(u64, usize)> {
         let (end, escaped) = self.string(at + 1)?;
-        let plain = &self.text[at + 1..end];
         let decoded: String;
         let text = if escaped {
             decoded = serde_json::from_slice(&self.text[at..=end]).ok()?;
             decoded.as_bytes()
         } else {
-            plain
+            &self.text[at + 1..end]
         };
+        let value = hash::string(self.seed, text);
         // The exact way looks for secrets in JSON text, and beside a name that says secret.
-        if let Some(b'{' | b'[' | b'\t'..=b' ' | 0x80..) = text.first() {
-            self.harmless(text)?;
+        if is_label || matches!(text.first(), Some(b'{' | b'[' | b'\t'..=b' ' | 0x80..)) {
+            self.harmless(text, value, is_label)?;
         }
-        let length = name.span.1 - name.span.0;
-        if matches!(length, 3 | 4) {
-            let of = &self.text[name.span.0 as usize..name.span.1 as usize];
-            if matches!(of, b"name" | b"Name" | b"key" | b"Key")
-                && is_secret_name(std::str::from_utf8(text).ok()?)
-            {
-                return None;
-            }
-        }
-        Some((hash::string(self.seed, text), end + 1))
+        Some((value, end + 1))
     }
 
-    /// Whether redaction would leave a text as it is.
-    fn harmless(&mut self, text: &[u8]) -> Option<()> {
-        let hash = self.seed.text(text);
-        if self.memo.harmless.contains(&hash) {
+    /// Whether redaction would leave a text as it is, and what stands beside it.
+    fn harmless(&mut self, text: &[u8], value: u64, is_label: bool) -> Option<()> {
+        let known = value ^ u64::from(is_label);
+        if self.memo.harmless.contains(&known) {
             return Some(());
         }
         let text = std::str::from_utf8(text).ok()?;
-        if !text.trim_start().starts_with(['{', '[']) {
-            return Some(());
-        }
-        if self.redactor.holds_secret(text) {
+        let json = text.trim_start().starts_with(['{', '[']);
+        if (is_label && is_secret_name(text)) || (json && self.redactor.holds_secret(text)) {
             return None;
         }
         if self.memo.harmless.len() >= MEMO_MAX {
             self.memo.harmless.clear();
         }
-        self.memo.harmless.insert(hash);
+        self.memo.harmless.insert(known);
         Some(())
     }
 
@@ -476,87 +411,16 @@ impl Walk<'_> {
         }
         Some((hash::number(self.seed, &Number::from_text(text)?), at + length))
     }
-
-    /// Checks the names since `first`: each once, none a secret's. What was seen before in this order
-    /// is known.
-    #[inline]
-    fn plain(&mut self, first: usize) -> Option<()> {
-        let names = &self.memo.names[first..];
-        let order =
-            names.iter().fold(names.len() as u64, |all, name| self.seed.mix(all, name.hash));
-        let known = match self.memo.plain.get(&order) {
-            Some(known) => *known,
-            None => self.learn(first, order),
-        };
-        self.memo.names.truncate(first);
-        known.then_some(())
-    }
-
-    #[cold]
-    fn learn(&mut self, first: usize, order: u64) -> bool {
-        let names = &self.memo.names[first..];
-        let mut hashes: Vec<u64> = names.iter().map(|name| name.hash).collect();
-        hashes.sort_unstable();
-        let unique = hashes.windows(2).all(|pair| pair[0] != pair[1]);
-        let harmless = names.iter().all(|name| {
-            let text = &self.text[name.span.0 as usize..name.span.1 as usize];
-            std::str::from_utf8(text).is_ok_and(|n| n != SECRET_MEMBER && !is_secret_name(n))
-                // A format may spell it otherwise: its reader decides.
-                && text != b"relationshipName"
-        });
-        if self.memo.plain.len() >= MEMO_MAX {
-            self.memo.plain.clear();
-        }
-        self.memo.plain.insert(order, unique && harmless);
-        unique && harmless
-    }
-
-    /// The kind of the array at the current path.
-    #[inline]
-    fn kind(&mut self, path: u64) -> ArrayKind {
-        if self.rules.is_empty() {
-            return ArrayKind::Ordered;
-        }
-        let key = self.seed.mix(self.rules_id, path);
-        match self.memo.arrays.get(&key) {
-            Some(kind) => *kind,
-            None => self.learn_kind(key),
-        }
-    }
-
-    #[cold]
-    fn learn_kind(&mut self, key: u64) -> ArrayKind {
-        let path: Vec<String> = self
-            .memo
-            .segments
-            .iter()
-            .map(|segment| match *segment {
-                Segment::Member(start, end) => {
-                    String::from_utf8_lossy(&self.text[start as usize..end as usize]).into_owned()
-                }
-                Segment::Element(index) => index.to_string(),
-            })
-            .collect();
-        let (kind, _) = self.rules.of(&path);
-        if self.memo.arrays.len() >= MEMO_MAX {
-            self.memo.arrays.clear();
-        }
-        self.memo.arrays.insert(key, kind);
-        kind
-    }
 }
 
+/// Where the first quote, backslash or control character stands, eight bytes at a time, and whether
+/// everything before it is ASCII.
 #[inline]
-fn unit(path: u64, value: u64, start: usize, end: usize) -> Unit {
-    Unit { path, value, span: (start as u32, end as u32) }
-}
-
-/// Where the first quote, backslash or control character stands, eight bytes at a time.
-#[inline]
-pub(crate) fn special(text: &[u8]) -> Option<usize> {
+pub(crate) fn special(text: &[u8]) -> Option<(usize, bool)> {
     const LOW: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut at = 0;
+    let mut high = 0;
     while let Some(bytes) = text.get(at..at + 8) {
         let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
         let zero = |x: u64| x.wrapping_sub(LOW) & !x;
@@ -566,11 +430,16 @@ pub(crate) fn special(text: &[u8]) -> Option<usize> {
         let found = (quote | backslash | control) & HIGH;
         if found != 0 {
             // The lowest hit is exact; those above it need not be.
-            return Some(at + (found.trailing_zeros() / 8) as usize);
+            let lowest = found & found.wrapping_neg();
+            high |= word & HIGH & (lowest - 1);
+            return Some((at + (found.trailing_zeros() / 8) as usize, high == 0));
         }
+        high |= word & HIGH;
         at += 8;
     }
-    text[at..].iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20).map(|found| at + found)
+    let rest = &text[at..];
+    let found = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
+    Some((at + found, high == 0 && rest[..found].is_ascii()))
 }
 
 #[cfg(test)]

@@ -49,6 +49,11 @@ impl PathPattern {
         Self(segments(text).collect())
     }
 
+    /// Whether a segment could be the number of one element of a list.
+    pub fn names_element(&self) -> bool {
+        self.0.iter().any(|segment| segment.bytes().all(|b| b.is_ascii_digit()))
+    }
+
     /// Whether a path, given as its unescaped segments, fits.
     pub fn fits<S: AsRef<str>>(&self, path: &[S]) -> bool {
         fits(&self.0, path)
@@ -93,5 +98,7 @@ mod tests {
         assert!(fits("/**/tags", "/a/0/tags"));
         assert!(!fits("/*/tags", "/a/0/tags"));
         assert!(fits("/**", "/a/b"));
+        assert!(PathPattern::new("/a/0/b").names_element());
+        assert!(!PathPattern::new("/a/*/b1").names_element());
     }
 }

@@ -9,8 +9,10 @@ fn finds_what_ends_a_string() {
             let mut text = vec![0x7f; 48];
             text[..at].fill(0xc3);
             text[at] = byte;
-            assert_eq!(special(&text), Some(at));
+            assert_eq!(special(&text), Some((at, at == 0)));
             assert_eq!(special(&text[..at]), None);
+            text[..at].fill(0x20);
+            assert_eq!(special(&text), Some((at, true)));
         }
     }
 }
