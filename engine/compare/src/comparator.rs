@@ -14,9 +14,10 @@ use crate::entry::{Entry, Identity, Restored, Unseen};
 use crate::group::Groups;
 use crate::index::{Aliases, Declared, is_global, lock};
 use crate::output::{OpenFinding, Output};
+use crate::route::{Routes, Stranger};
 use crate::rows::CHUNK_ROWS;
 use crate::shape::Shapes;
-use crate::shard::{BatchOrigin, Context, Loaded, Routes, Segment, Settings, Shard, Tier, Tools};
+use crate::shard::{BatchOrigin, Context, Loaded, Segment, Settings, Shard, Tier, Tools};
 
 /// How many shards state is split into: more than threads, so that a slow one does not hold up the
 /// rest, and fixed, so that state can move.
@@ -201,7 +202,7 @@ impl Comparator {
                 let mut tools = lock(tools);
                 let mut out = Output::default();
                 for (segment, routes) in segments.iter().zip(&routes) {
-                    let rows = (routes, s);
+                    let rows = routes.of(s);
                     shard.apply(context, *segment, rows, origin, sequence, &mut tools, &mut out);
                 }
                 out
@@ -248,26 +249,12 @@ impl Comparator {
     }
 
     fn route_segment(&self, segment: &Segment<'_>) -> Routes {
-        let rows = segment.rows();
-        let mut strangers = HashMap::new();
-        let shards: Vec<u8> = rows
-            .clone()
-            .map(|row| {
-                let own = segment.key128(row);
-                if self.shards[own.shard(SHARDS)].declares(own) {
-                    return own.shard(SHARDS) as u8;
-                }
-                let (key, unmapped) = self.by_alias(segment, row, own);
-                strangers.insert(row as u32, (key, unmapped));
-                key.shard(SHARDS) as u8
-            })
-            .collect();
-        Routes::new(rows.start, &shards, SHARDS, strangers)
+        Routes::new(segment, &self.shards, |row, own| self.by_alias(segment, row, own))
     }
 
     /// The key under which a baseline knows a resource by another name, and whether it is out of reach
     /// of the baselines' words.
-    fn by_alias(&self, segment: &Segment<'_>, row: usize, own: Key128) -> (Key128, bool) {
+    fn by_alias(&self, segment: &Segment<'_>, row: usize, own: Key128) -> Stranger {
         let find = |alias: &str| {
             let aliases = self.aliases.as_ref().filter(|_| is_global(alias))?;
             aliases.find(&self.context, alias)
@@ -280,9 +267,12 @@ impl Comparator {
             }
         };
         match known {
-            Some((other, of)) if of == dialect => (other, false),
-            Some(_) => (own, true),
-            None => (own, !self.dialects.is_empty() && !self.dialects.contains(&dialect)),
+            Some((key, of)) if of == dialect => Stranger { key, unmapped: false },
+            Some(_) => Stranger { key: own, unmapped: true },
+            None => {
+                let unmapped = !self.dialects.is_empty() && !self.dialects.contains(&dialect);
+                Stranger { key: own, unmapped }
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! Baselines on their way into the shards, and the names by which they are found besides keys.
+//! How entries are found: by key, and by the names that resources have besides.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,88 @@ use deployforge_model::{Dialect, Key128, StateText};
 
 use crate::shard::{Context, Tools};
 
+/// Where the entry of each key of a shard stands.
+///
+/// Open addressing with linear probing: a slot holds 32 bits of the key and the place of its entry, so
+/// that a probe reads one cache line, and many probes can be under way at once. Nothing is ever
+/// removed.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// 32 bits of the key, then the entry's place plus one; 0: free. A power of two of them, or none.
+    slots: Vec<u64>,
+    used: usize,
+}
+
+/// Slots of the smallest index.
+const SLOTS_MIN: usize = 64;
+
+impl Index {
+    #[inline]
+    fn tag(key: Key128) -> u64 {
+        ((key.0 >> 96) as u64) << 32
+    }
+
+    #[inline]
+    fn start(&self, key: Key128) -> usize {
+        (key.0 as usize) & self.slots.len().wrapping_sub(1)
+    }
+
+    /// What stands where a key would stand first.
+    #[inline]
+    pub(crate) fn first(&self, key: Key128) -> u64 {
+        self.slots.get(self.start(key)).copied().unwrap_or(0)
+    }
+
+    /// The place of a key's entry; `first` is what [`Index::first`] gave, `is` tells whether an entry
+    /// is the key's.
+    #[inline]
+    pub(crate) fn find(&self, first: u64, key: Key128, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let tag = Self::tag(key);
+        let mut slot = first;
+        let mut at = self.start(key);
+        while slot != 0 {
+            let place = (slot as u32) - 1;
+            if slot & !0xffff_ffff == tag && is(place) {
+                return Some(place);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+            slot = self.slots[at];
+        }
+        None
+    }
+
+    /// Enters a key that is not there; `key_of` gives the keys of those that are.
+    pub(crate) fn insert(&mut self, key: Key128, place: u32, key_of: impl Fn(u32) -> Key128) {
+        if (self.used + 1) * 4 > self.slots.len() * 3 {
+            let slots = (self.slots.len() * 2).max(SLOTS_MIN);
+            let old = std::mem::replace(&mut self.slots, vec![0; slots]);
+            for slot in old.into_iter().filter(|slot| *slot != 0) {
+                self.put(key_of((slot as u32) - 1), slot);
+            }
+        }
+        self.used += 1;
+        self.put(key, Self::tag(key) | (u64::from(place) + 1));
+    }
+
+    fn put(&mut self, key: Key128, slot: u64) {
+        let mut at = self.start(key);
+        while self.slots[at] != 0 {
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+        self.slots[at] = slot;
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u64>()
+    }
+}
+
 /// Hashes of globally unique names, sorted, with the row that bears each.
 #[derive(Debug)]
 pub(crate) struct Aliases(Vec<(u64, u16, u32)>);
 
-/// The tools of this thread. A task that steals another while it waits finds them taken, and makes
-/// its own: rayon never waits within our tasks.
+/// The tools of this thread. No task of ours waits for another, so no thread finds its own taken.
 pub(crate) fn lock(tools: &[Mutex<Tools>]) -> MutexGuard<'_, Tools> {
     let thread = rayon::current_thread_index().unwrap_or(tools.len() - 1);
     tools[thread.min(tools.len() - 1)].lock().unwrap_or_else(PoisonError::into_inner)
@@ -105,4 +181,27 @@ pub(crate) fn is_global(alias: &str) -> bool {
         || alias.starts_with("//")
         || alias.starts_with("/subscriptions/")
         || alias.contains("://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_found_however_they_crowd() {
+        // Keys that all want one slot, and some that share the tag too.
+        let keys: Vec<Key128> =
+            (0..5000u128).map(|i| Key128((i % 7) | (i << 64) | ((i % 3) << 96))).collect();
+        let mut index = Index::default();
+        let find =
+            |index: &Index, key| index.find(index.first(key), key, |at| keys[at as usize] == key);
+        for (place, key) in keys.iter().enumerate() {
+            assert_eq!(find(&index, *key), None);
+            index.insert(*key, place as u32, |at| keys[at as usize]);
+        }
+        for (place, key) in keys.iter().enumerate() {
+            assert_eq!(find(&index, *key), Some(place as u32));
+        }
+        assert_eq!(find(&index, Key128(u128::MAX)), None);
+    }
 }

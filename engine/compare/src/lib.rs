@@ -19,6 +19,7 @@ mod group;
 mod index;
 mod judge;
 mod output;
+mod route;
 mod rows;
 mod shape;
 mod shard;
@@ -32,7 +33,4 @@ pub use output::{
     CheckCounts, FindingRow, Levels, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
 };
 pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
-pub use shard::{
-    BatchOrigin, Context, LevelSwitch, Routed, Routes, Segment, Settings, Shard, Tables, Tier,
-    Tools,
-};
+pub use shard::{BatchOrigin, LevelSwitch, Segment, Settings, Tables, Tier};

@@ -4,7 +4,6 @@
 //! resource holds without locks. [`Shard::apply`] takes what an epoch holds for the shard and appends
 //! what changed to an [`Output`]; everything it needs besides is in the shared, read-only [`Context`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use deployforge_canon::{Canon, Flat, Normalise, Parser};
@@ -13,16 +12,17 @@ use deployforge_model::{
     RecordReader, Seed, Timestamp,
 };
 use deployforge_policy::Policy;
-use hashbrown::HashTable;
 
 use crate::diff::DiffOptions;
 use crate::entry::{Entry, Restored, Unseen};
 use crate::group::Groups;
+use crate::index::Index;
 use crate::judge::{Judge, conclude};
 use crate::output::{Output, RejectRow};
+use crate::route::Routed;
 use crate::rows::{BaselineRow, BaselineRows};
 use crate::shape::{Hashes, Orders, Shapes};
-use crate::short::Short;
+use crate::short::{Pending, Short};
 
 /// What a comparator is made with.
 #[derive(Debug)]
@@ -102,9 +102,9 @@ pub(crate) struct Loaded {
 
 /// What every shard may read and none may change.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// What the comparator was made with.
-    pub settings: Settings,
+    pub(crate) settings: Settings,
     pub(crate) seed: Seed,
     pub(crate) baselines: Vec<Loaded>,
     pub(crate) shapes: Shapes,
@@ -203,74 +203,14 @@ impl Segment<'_> {
     }
 }
 
-/// A row of a segment on its way to its shard.
-#[derive(Clone, Copy, Debug)]
-pub struct Routed {
-    /// Row of the segment.
-    pub row: u32,
-    /// The key under which the resource is known: its own, or the one an alias led to.
-    pub key: Key128,
-    /// A baseline of another dialect knows this resource, or speaks of nothing in this dialect.
-    pub unmapped: bool,
-}
-
-/// The rows of a segment by shard, in order within each.
-#[derive(Debug, Default)]
-pub struct Routes {
-    rows: Vec<u32>,
-    /// Where the rows of each shard begin, and where the last end.
-    starts: Vec<u32>,
-    /// Rows that are known by another key, or by none.
-    strangers: HashMap<u32, (Key128, bool)>,
-}
-
-impl Routes {
-    /// Sorts rows by shard; `shards` holds the shard of each row, from `first` on.
-    pub(crate) fn new(
-        first: usize,
-        shards: &[u8],
-        count: usize,
-        strangers: HashMap<u32, (Key128, bool)>,
-    ) -> Self {
-        let mut starts = vec![0u32; count + 1];
-        shards.iter().for_each(|shard| starts[usize::from(*shard) + 1] += 1);
-        for shard in 0..count {
-            starts[shard + 1] += starts[shard];
-        }
-        let mut next = starts.clone();
-        let mut rows = vec![0; shards.len()];
-        for (i, shard) in shards.iter().enumerate() {
-            let at = &mut next[usize::from(*shard)];
-            rows[*at as usize] = (first + i) as u32;
-            *at += 1;
-        }
-        Self { rows, starts, strangers }
-    }
-
-    /// Whether any row is of a resource that no baseline knows by its key.
-    pub(crate) fn has_strangers(&self) -> bool {
-        !self.strangers.is_empty()
-    }
-
-    /// Rows of one shard.
-    fn of<'a>(&'a self, shard: usize, segment: Segment<'a>) -> impl Iterator<Item = Routed> + 'a {
-        let rows = &self.rows[self.starts[shard] as usize..self.starts[shard + 1] as usize];
-        rows.iter().map(move |&row| {
-            let own = segment.key128(row as usize);
-            let stranger = (!self.strangers.is_empty()).then(|| self.strangers.get(&row)).flatten();
-            let (key, unmapped) = stranger.copied().unwrap_or((own, false));
-            Routed { row, key, unmapped }
-        })
-    }
-}
-
 /// What one thread needs while it judges, and what it learnt on the way.
 #[derive(Debug, Default)]
-pub struct Tools {
+pub(crate) struct Tools {
     pub(crate) parser: Parser,
     pub(crate) flat: Flat,
     pub(crate) orders: Orders,
     pub(crate) differing: Vec<(u32, u32)>,
+    pub(crate) pending: Vec<Pending>,
 }
 
 /// Entries in one slab: memory grows in steps, and nothing is ever moved.
@@ -278,23 +218,29 @@ const SLAB: usize = 4096;
 
 /// The resources of one shard.
 #[derive(Debug, Default)]
-pub struct Shard {
+pub(crate) struct Shard {
     slabs: Vec<Vec<Entry>>,
-    index: HashTable<u32>,
+    index: Index,
     pub(crate) hashes: Hashes,
 }
 
 impl Shard {
+    /// What the index holds where a key would stand first: a hint for [`Shard::find_from`], to be
+    /// fetched for many keys before any is used.
     #[inline]
-    fn find(&self, key: Key128) -> Option<u32> {
-        let slabs = &self.slabs;
-        let is = |at: &u32| slabs[*at as usize / SLAB][*at as usize % SLAB].is(key);
-        self.index.find(key.0 as u64, is).copied()
+    pub(crate) fn hint(&self, key: Key128) -> u64 {
+        self.index.first(key)
     }
 
-    /// Whether the shard knows a key from a baseline.
-    pub(crate) fn declares(&self, key: Key128) -> bool {
-        self.find(key).is_some_and(|at| self.at(at).baseline().is_some())
+    /// The place of a key's entry, given a hint.
+    #[inline]
+    pub(crate) fn find_from(&self, hint: u64, key: Key128) -> Option<u32> {
+        self.index.find(hint, key, |at| self.at(at).is(key))
+    }
+
+    #[inline]
+    fn find(&self, key: Key128) -> Option<u32> {
+        self.find_from(self.hint(key), key)
     }
 
     #[inline]
@@ -314,9 +260,7 @@ impl Shard {
         let at = (slab * SLAB + self.slabs[slab].len()) as u32;
         self.slabs[slab].push(Entry::new(key));
         let slabs = &self.slabs;
-        self.index.insert_unique(key.0 as u64, at, |at| {
-            slabs[*at as usize / SLAB][*at as usize % SLAB].key().0 as u64
-        });
+        self.index.insert(key, at, |at| slabs[at as usize / SLAB][at as usize % SLAB].key());
         at
     }
 
@@ -330,42 +274,41 @@ impl Shard {
         self.slabs.iter().flatten()
     }
 
-    #[allow(clippy::too_many_arguments)] // one call site, each argument a thing of its own
     /// Judges rows of a segment in order. `sequence` numbers the epoch, for sweeps.
     ///
     /// Rows whose fingerprints settle them are done in the loop; of the rest the loop finds what
     /// differs by hashes alone, and only after it are the values looked up in the baseline.
-    pub fn apply(
+    #[allow(clippy::too_many_arguments)] // one call site, each argument a thing of its own
+    pub(crate) fn apply(
         &mut self,
         context: &Context,
         segment: Segment<'_>,
-        (routes, shard): (&Routes, usize),
+        routed: &[Routed],
         origin: &BatchOrigin,
         sequence: u32,
         tools: &mut Tools,
         out: &mut Output,
     ) {
-        let rows = routes.of(shard, segment);
         match segment {
             Segment::Batch(batch) => {
-                for routed in rows {
+                for routed in routed {
                     self.judge(context, batch, routed, origin, sequence, tools, None, out);
                 }
             }
             Segment::Frame { frame, reader, .. } => {
-                let mut pending = Vec::new();
+                let mut pending = std::mem::take(&mut tools.pending);
                 let short = Short::new(context, frame, origin, sequence);
-                for routed in rows {
-                    let (key, row) = (routed.key, routed.row as usize);
-                    if routed.unmapped
-                        || (!short.settles(self, key, row, out)
-                            && !short.differs(self, key, row, tools, &mut pending, out))
+                for routed in routed {
+                    if routed.is_unmapped()
+                        || (!short.settles(self, routed, out)
+                            && !short.differs(self, routed, tools, &mut pending, out))
                     {
                         short.resolve(self, &mut pending, tools, out);
                         self.read(context, frame, reader, routed, origin, sequence, tools, out);
                     }
                 }
                 short.resolve(self, &mut pending, tools, out);
+                tools.pending = pending;
             }
         }
     }
@@ -377,7 +320,7 @@ impl Shard {
         context: &Context,
         frame: &Frame,
         reader: &dyn RecordReader,
-        routed: Routed,
+        routed: &Routed,
         origin: &BatchOrigin,
         sequence: u32,
         tools: &mut Tools,
@@ -407,8 +350,8 @@ impl Shard {
         let canon = &context.settings.canon;
         let verified = canon.flatten(parser, &context.seed, dialect, kind, frame.state(row), flat);
         let raw = verified.then(|| frame.raw(row));
-        let routed = Routed { row: 0, ..routed };
-        self.judge(context, &batch, routed, origin, sequence, tools, raw, out);
+        let routed = routed.of_row(0);
+        self.judge(context, &batch, &routed, origin, sequence, tools, raw, out);
     }
 
     #[allow(clippy::too_many_arguments)] // two call sites, each argument a thing of its own
@@ -416,7 +359,7 @@ impl Shard {
         &mut self,
         context: &Context,
         batch: &ObservationBatch,
-        routed: Routed,
+        routed: &Routed,
         origin: &BatchOrigin,
         sequence: u32,
         tools: &mut Tools,
@@ -425,7 +368,7 @@ impl Shard {
     ) {
         let observation = batch.row(routed.row as usize);
         let raw = raw.unwrap_or_else(|| context.seed.text(observation.state).max(1));
-        let entry = self.entry(routed.key);
+        let entry = self.entry(routed.key());
         out.observations += 1;
         // A deposed object says nothing of the current one of the same id.
         let current = context.row(entry).is_some_and(|row| !row.deposed);
@@ -435,7 +378,7 @@ impl Shard {
         entry.seen = sequence;
         let parser = &mut tools.parser;
         let mut judge = Judge { context, observation, origin, entry, parser, out };
-        judge.observe(routed.unmapped, raw);
+        judge.observe(routed.is_unmapped(), raw);
     }
 
     #[inline]
@@ -443,10 +386,11 @@ impl Shard {
         &mut self.slabs[at as usize / SLAB][at as usize % SLAB]
     }
 
-    /// The entry of a key and the shard's hashes.
+    /// The entry of a row, and the shard's hashes.
     #[inline]
-    pub(crate) fn known(&mut self, key: Key128) -> Option<(u32, &mut Entry, &Hashes)> {
-        let at = self.find(key)?;
+    pub(crate) fn known(&mut self, routed: &Routed) -> Option<(u32, &mut Entry, &Hashes)> {
+        // What an earlier row of the epoch made was not there when the row was routed.
+        let at = routed.at().or_else(|| self.find(routed.key()))?;
         let entry = &mut self.slabs[at as usize / SLAB][at as usize % SLAB];
         Some((at, entry, &self.hashes))
     }
@@ -480,6 +424,6 @@ impl Shard {
     /// Bytes held for entries, index and hashes.
     pub(crate) fn bytes(&self) -> usize {
         let entries: usize = self.slabs.iter().map(Vec::capacity).sum();
-        entries * size_of::<Entry>() + self.index.allocation_size() + self.hashes.bytes()
+        entries * size_of::<Entry>() + self.index.bytes() + self.hashes.bytes()
     }
 }

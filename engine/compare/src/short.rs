@@ -9,13 +9,14 @@
 
 use std::sync::Arc;
 
-use deployforge_model::{Frame, Key128, Timestamp, UnknownReason, Verdict};
+use deployforge_model::{Frame, Timestamp, UnknownReason, Verdict};
 
 use crate::claim::tree;
 use crate::diff::{Comparison, Difference, compare, compare_at, plain_score};
 use crate::entry::Entry;
 use crate::judge::{Judgement, Order, head, latest, order, settle, verdict_row};
 use crate::output::{Output, RowHead, StateRow};
+use crate::route::Routed;
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Shard, Tools};
 
@@ -53,21 +54,15 @@ impl<'a> Short<'a> {
 
     /// Level 0: the raw text is that of the last observation, or of the baseline.
     #[inline]
-    pub(crate) fn settles(
-        &self,
-        shard: &mut Shard,
-        key: Key128,
-        row: usize,
-        out: &mut Output,
-    ) -> bool {
-        let Some((_, entry, _)) = shard.known(key) else { return false };
-        if entry.raw != self.frame.raw(row) || !self.context.settings.levels.fingerprint {
+    pub(crate) fn settles(&self, shard: &mut Shard, routed: &Routed, out: &mut Output) -> bool {
+        let Some((_, entry, _)) = shard.known(routed) else { return false };
+        if entry.raw != routed.raw || !self.context.settings.levels.fingerprint {
             return false;
         }
         if !(entry.is_plain(self.frame.dialect) || is_known_unmanaged(entry)) {
             return false;
         }
-        if !self.take_note(entry, row, out) {
+        if !self.take_note(entry, routed, out) {
             return true;
         }
         out.levels.fingerprint += 1;
@@ -78,8 +73,8 @@ impl<'a> Short<'a> {
     /// Takes note of a newer observation of the same content. `false`: it was counted already, as late
     /// or as one more of the same moment.
     #[inline]
-    fn take_note(&self, entry: &mut Entry, row: usize, out: &mut Output) -> bool {
-        let (version, observed_at) = self.when(row);
+    fn take_note(&self, entry: &mut Entry, routed: &Routed, out: &mut Output) -> bool {
+        let (version, observed_at) = self.when(routed);
         out.observations += 1;
         entry.seen = self.sequence;
         match order(entry, version, observed_at) {
@@ -97,9 +92,10 @@ impl<'a> Short<'a> {
         }
     }
 
-    fn when(&self, row: usize) -> (Option<u64>, Timestamp) {
-        let observed_at = self.frame.observed_at(row).unwrap_or(self.origin.ingested_at);
-        (self.frame.version(row), observed_at.min(latest(self.origin)))
+    #[inline]
+    fn when(&self, routed: &Routed) -> (Option<u64>, Timestamp) {
+        let observed_at = routed.observed_at().unwrap_or(self.origin.ingested_at);
+        (routed.version(), observed_at.min(latest(self.origin)))
     }
 
     /// The content is that of the last judgement, or, before any, of the baseline.
@@ -128,28 +124,28 @@ impl<'a> Short<'a> {
     pub(crate) fn differs(
         &self,
         shard: &mut Shard,
-        key: Key128,
-        row: usize,
+        routed: &Routed,
         tools: &mut Tools,
         pending: &mut Vec<Pending>,
         out: &mut Output,
     ) -> bool {
-        let Some((at, entry, hashes)) = shard.known(key) else { return false };
-        let (version, observed_at) = self.when(row);
+        let Some((at, entry, hashes)) = shard.known(routed) else { return false };
+        let (version, observed_at) = self.when(routed);
+        let row = routed.row as usize;
         if !entry.is_plain(self.frame.dialect)
             || !matches!(order(entry, version, observed_at), Order::Newer)
         {
             return false;
         }
         let settings = &self.context.settings;
-        let Tools { parser, flat, orders, differing } = tools;
+        let Tools { parser, flat, orders, differing, .. } = tools;
         let seed = &self.context.seed;
         let (kind, state) = (self.frame.kind(row), self.frame.state(row));
         if !settings.canon.flatten(parser, seed, self.frame.dialect, kind, state, flat) {
             return false;
         }
-        self.take_note(entry, row, out);
-        entry.raw = self.frame.raw(row);
+        self.take_note(entry, routed, out);
+        entry.raw = routed.raw;
         let canonical = flat.fingerprint(seed);
         let known = entry.canonical;
         if canonical == known && settings.levels.canonical {

@@ -1,8 +1,8 @@
 //! Reading: bytes through a format into feeds, on a thread of its own.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use deployforge_formats::{
@@ -20,7 +20,7 @@ pub const LIMITS: FeedLimits = FeedLimits {
     chunk_bytes: 512 << 10,
     batch_bytes: 8 << 20,
     batch_rows: 16_384,
-    queued_feeds: 48,
+    queued_feeds: 16,
     epoch_bytes: 8 << 20,
     probe_lines: 16,
     scopes_per_file: 4096,
@@ -320,18 +320,24 @@ fn probe(
     None
 }
 
-/// Blocks that were read and are free again.
-#[derive(Clone, Debug)]
-struct Pool(Sender<Vec<u8>>, Receiver<Vec<u8>>);
+/// Blocks that were read and are free again. The one that was freed last is used first: it is the
+/// likeliest to be in the processor's cache still.
+#[derive(Clone, Debug, Default)]
+struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Pool {
-    fn new() -> Self {
-        let (sender, receiver) = bounded(LIMITS.queued_feeds * 2);
-        Self(sender, receiver)
+    /// A block of at least `LIMITS.chunk_bytes` bytes, whatever they are.
+    fn take(&self) -> Vec<u8> {
+        let block = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        block.unwrap_or_else(|| vec![0; LIMITS.chunk_bytes])
     }
 
-    fn take(&self) -> Vec<u8> {
-        self.1.try_recv().unwrap_or_default()
+    fn give(&self, block: Vec<u8>) {
+        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A block that held one very long line is not kept.
+        if block.len() == LIMITS.chunk_bytes && free.len() < LIMITS.queued_feeds {
+            free.push(block);
+        }
     }
 }
 
@@ -350,10 +356,7 @@ impl AsRef<[u8]> for Pooled {
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        // A block that held one very long line is not kept.
-        if self.bytes.len() <= LIMITS.chunk_bytes * 2 {
-            let _ = self.pool.0.try_send(std::mem::take(&mut self.bytes));
-        }
+        self.pool.give(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -376,12 +379,13 @@ fn read_lines(
     stop: &AtomicBool,
     each: &mut dyn FnMut(Read) -> Option<()>,
 ) -> Option<()> {
-    let pool = Pool::new();
+    let pool = Pool::default();
     let mut long = false;
     while !stop.load(Ordering::Relaxed) {
         let mut bytes = pool.take();
-        // A pooled block is as long as it was: nothing has to be cleared.
-        bytes.resize((rest.len() + LIMITS.chunk_bytes).max(bytes.len()), 0);
+        if rest.len() > LIMITS.chunk_bytes / 2 {
+            bytes.resize(rest.len() + LIMITS.chunk_bytes, 0);
+        }
         bytes[..rest.len()].copy_from_slice(&rest);
         let (filled, end) = fill(&mut stream, &mut bytes, rest.len());
         rest.clear();
