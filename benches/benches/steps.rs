@@ -137,10 +137,14 @@ fn epochs(c: &mut Criterion) {
                 |comparator| {
                     let (reader, scanned) = scan(&seen);
                     for some in scanned.chunks(16) {
+                        let prepared: Vec<_> =
+                            some.iter().map(|lines| comparator.prepare(&lines.frame)).collect();
                         let segments: Vec<Segment<'_>> = some
                             .iter()
-                            .map(|lines| Segment::Frame {
+                            .zip(&prepared)
+                            .map(|(lines, prepared)| Segment::Frame {
                                 frame: &lines.frame,
+                                prepared,
                                 first: 0,
                                 rows: lines.frame.len() as u32,
                                 reader: &reader,

@@ -35,7 +35,7 @@ mod walk;
 
 pub use flat::{Flat, Unit};
 pub use fold::{Fold, Normalise};
-pub use locate::{Located, locate};
+pub use locate::{Located, locate, value_at};
 pub use node::{Keyed, Node, Secret};
 pub use number::Number;
 pub use parse::{CanonError, Limits, Parser};
@@ -149,7 +149,9 @@ impl Canon {
         let mut node = parser.value(text, self.limits, stored)?;
         if matches!(node, Node::Array(_)) {
             let rules = self.rules.of(dialect, resource_type);
-            rules::arrange(&mut node, &rules, &mut path::segments(path).collect());
+            if !rules.is_empty() {
+                rules::arrange(&mut node, &rules, &mut path::segments(path).collect());
+            }
         }
         Ok(node)
     }

@@ -34,6 +34,12 @@ pub fn locate(text: &[u8], units: &[u32]) -> Option<Vec<Located>> {
     (search.found.len() == units.len()).then_some(search.found)
 }
 
+/// The text of the value that starts at `start` of canonical text.
+pub fn value_at(text: &[u8], start: usize) -> Option<&[u8]> {
+    let search = Search { text, units: &[], number: 0, names: Vec::new(), found: Vec::new() };
+    text.get(start..search.skip(start)?)
+}
+
 struct Search<'a> {
     text: &'a [u8],
     units: &'a [u32],
@@ -165,6 +171,9 @@ mod tests {
                 ("/i", "null"),
             ]
         );
+        for unit in &all {
+            assert_eq!(value_at(text, unit.span.start), Some(&text[unit.span.clone()]));
+        }
         assert_eq!(locate(text, &[3]).unwrap()[0].path, "/g");
         assert_eq!(locate(text, &[6]), None);
         assert_eq!(locate(b"[]", &[]), None);

@@ -3,20 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBuilder, LargeBinaryBuilder, RecordBatch, StringBuilder,
-    UInt32Builder,
+    ArrayRef, BooleanArray, BooleanBuilder, LargeBinaryBuilder, ListBuilder, RecordBatch,
+    StringBuilder, UInt32Builder,
 };
+use arrow::datatypes::{DataType, Field};
 use deployforge_canon::{Canon, CanonError, Flat, Parser};
 use deployforge_model::{
     BaselineInfo, Dialect, Frame, Key128, Observation, Presence, Record, RecordReader, Reject,
-    RejectCode, ResourceKey, Seed, Timestamp, schema,
+    RejectCode, ResourceKey, Seed, StateText, Timestamp, schema,
 };
 use rayon::prelude::*;
 
 use crate::claim::tree;
+use crate::index::{lock, per_thread};
 use crate::rows::{BaselineRows, CHUNK_ROWS};
 
 /// One version of a baseline: its info and its rows ([`schema::baseline`]).
@@ -37,7 +39,8 @@ pub struct BaselineBuilder<'c> {
     canon: &'c Canon,
     seed: u64,
     fingerprint: Seed,
-    parser: Parser,
+    /// One per thread: what they learnt of names is worth keeping.
+    tools: Vec<Mutex<Reading>>,
     /// Rows that no batch holds yet; the first has the number `first`.
     waiting: Vec<Row>,
     first: usize,
@@ -49,6 +52,9 @@ pub struct BaselineBuilder<'c> {
     dead: HashSet<usize>,
     contradicted: HashSet<usize>,
 }
+
+/// What reading takes.
+type Reading = (Parser, Flat);
 
 /// What the builder remembers of a resource.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +95,8 @@ struct Row {
     tainted: bool,
     leaves: u32,
     state: String,
+    /// Where the value of each unit starts in `state`; empty for states that hold secrets.
+    units: Vec<u32>,
     raw: u64,
     order: (Option<u64>, Option<Timestamp>),
 }
@@ -106,6 +114,7 @@ impl Row {
             tainted: observation.tainted,
             leaves: 0,
             state: String::new(),
+            units: Vec::new(),
             raw: 0,
             order: (observation.version, observation.observed_at),
         }
@@ -115,13 +124,13 @@ impl Row {
         observation: &Observation,
         canon: &Canon,
         seed: &Seed,
-        parser: &mut Parser,
+        tools: &mut Reading,
     ) -> Result<Self, CanonError> {
         let raw = seed.text(&observation.state).max(1);
         let mut row = Self { raw, ..Self::unreadable(observation) };
         if observation.presence != Presence::Deleted {
             let state = canon.state(
-                parser,
+                &mut tools.0,
                 observation.dialect,
                 &observation.key.resource_type,
                 &observation.state,
@@ -129,8 +138,17 @@ impl Row {
             )?;
             row.state = state.root.to_json();
             row.leaves = state.leaves();
+            row.note_units(canon, seed, tools);
         }
         Ok(row)
+    }
+
+    /// Notes where units stand, so that those which differ are found without reading the state.
+    fn note_units(&mut self, canon: &Canon, seed: &Seed, (parser, flat): &mut Reading) {
+        let state = StateText::object(self.state.as_bytes());
+        if canon.flatten(parser, seed, self.dialect, &self.key.resource_type, state, flat) {
+            self.units = flat.units.iter().map(|unit| unit.span.0).collect();
+        }
     }
 }
 
@@ -143,18 +161,19 @@ impl Row {
         reader: &dyn RecordReader,
         canon: &Canon,
         seed: &Seed,
-        (parser, flat): &mut (Parser, Flat),
+        tools: &mut Reading,
     ) -> Result<Self, NotAdded> {
         let kind = frame.kind(row);
+        let (parser, flat) = &mut *tools;
         let claim = canon.flatten(parser, seed, frame.dialect, kind, frame.state(row), flat);
-        if claim && let Some(row) = Self::of_claim(frame, row, canon, parser) {
+        if claim && let Some(row) = Self::of_claim(frame, row, canon, seed, tools) {
             return Ok(row);
         }
         let mut rejected = None;
         for record in reader.record(frame, row) {
             match record {
                 Record::Observation(observation) => {
-                    let made = Self::new(&observation, canon, seed, parser);
+                    let made = Self::new(&observation, canon, seed, tools);
                     let mut row_made = made.map_err(|error| NotAdded::State(error, observation))?;
                     if claim {
                         row_made.raw = frame.raw(row);
@@ -178,15 +197,21 @@ impl Row {
 
 impl Row {
     /// The row of a claim that holds. `None` where the parser would find more names of the resource.
-    fn of_claim(frame: &Frame, row: usize, canon: &Canon, parser: &mut Parser) -> Option<Self> {
+    fn of_claim(
+        frame: &Frame,
+        row: usize,
+        canon: &Canon,
+        seed: &Seed,
+        tools: &mut Reading,
+    ) -> Option<Self> {
         if memchr::memmem::find(frame.record(row), b"\"resourceName\"").is_some() {
             return None;
         }
-        let root = tree(canon, parser, frame, row)?;
+        let root = tree(canon, &mut tools.0, frame, row)?;
         let [account, region, kind, id] = frame.parts(row);
         let key = ResourceKey::new(frame.provider, account, region, kind, id);
         let alias = frame.alias(row);
-        Some(Self {
+        let mut made = Self {
             dialect: frame.dialect,
             address: None,
             aliases: if alias == id { String::new() } else { alias.to_owned() },
@@ -196,9 +221,12 @@ impl Row {
             leaves: root.leaves(),
             state: root.to_json(),
             raw: frame.raw(row),
+            units: Vec::new(),
             order: (frame.version(row), frame.observed_at(row)),
             key,
-        })
+        };
+        made.note_units(canon, seed, tools);
+        Some(made)
     }
 }
 
@@ -229,7 +257,7 @@ impl<'c> BaselineBuilder<'c> {
             canon,
             seed,
             fingerprint: Seed::new(seed),
-            parser: Parser::default(),
+            tools: per_thread(),
             waiting: Vec::new(),
             first: 0,
             sealed: Vec::new(),
@@ -254,7 +282,7 @@ impl<'c> BaselineBuilder<'c> {
     /// be made canonical is an error, and its resource stays declared, so that it is `unknown`
     /// (`unreadable`) and neither unmanaged nor forgotten.
     pub fn add(&mut self, observation: &Observation) -> Result<Added, CanonError> {
-        let row = Row::new(observation, self.canon, &self.fingerprint, &mut self.parser);
+        let row = Row::new(observation, self.canon, &self.fingerprint, &mut lock(&self.tools));
         self.take(observation, row)
     }
 
@@ -274,10 +302,10 @@ impl<'c> BaselineBuilder<'c> {
 
     /// Adds many declared states in order, made canonical on all cores.
     pub fn add_all(&mut self, observations: &[Observation]) -> Vec<Result<Added, CanonError>> {
-        let (canon, seed) = (self.canon, &self.fingerprint);
+        let (canon, seed, tools) = (self.canon, &self.fingerprint, &self.tools);
         let rows: Vec<_> = observations
             .par_iter()
-            .map_init(Parser::default, |parser, one| Row::new(one, canon, seed, parser))
+            .map_init(|| lock(tools), |tools, one| Row::new(one, canon, seed, tools))
             .collect();
         observations.iter().zip(rows).map(|(one, row)| self.take(one, row)).collect()
     }
@@ -289,10 +317,11 @@ impl<'c> BaselineBuilder<'c> {
         rows: Range<usize>,
         reader: &dyn RecordReader,
     ) -> Vec<Result<Added, NotAdded>> {
-        let (canon, seed) = (self.canon, &self.fingerprint);
-        let read =
-            |tools: &mut (Parser, Flat), row| Row::of_frame(frame, row, reader, canon, seed, tools);
-        let made: Vec<_> = rows.into_par_iter().map_init(Default::default, read).collect();
+        let (canon, seed, tools) = (self.canon, &self.fingerprint, &self.tools);
+        let read = |tools: &mut MutexGuard<'_, Reading>, row| {
+            Row::of_frame(frame, row, reader, canon, seed, tools)
+        };
+        let made: Vec<_> = rows.into_par_iter().map_init(|| lock(tools), read).collect();
         let mut added = Vec::with_capacity(made.len());
         for row in made {
             added.push(match row {
@@ -434,11 +463,15 @@ fn batch(rows: &[Row]) -> RecordBatch {
     let mut leaves = UInt32Builder::with_capacity(rows.len());
     let bytes = rows.iter().map(|row| row.state.len()).sum();
     let mut state = LargeBinaryBuilder::with_capacity(rows.len(), bytes);
+    let item = Field::new("item", DataType::UInt32, false);
+    let mut units = ListBuilder::new(UInt32Builder::new()).with_field(item);
     for row in rows {
         address.append_option(row.address.as_deref());
         collection.append_option(row.collection.as_deref());
         leaves.append_value(row.leaves);
         state.append_value(row.state.as_bytes());
+        units.values().append_slice(&row.units);
+        units.append(true);
     }
     let columns: Vec<ArrayRef> = vec![
         text(&|row| &row.key.provider),
@@ -455,6 +488,7 @@ fn batch(rows: &[Row]) -> RecordBatch {
         flag(&|_| false),
         Arc::new(leaves.finish()),
         Arc::new(state.finish()),
+        Arc::new(units.finish()),
     ];
     RecordBatch::try_new(schema::baseline(), columns).expect("the builders follow the schema")
 }

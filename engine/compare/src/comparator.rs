@@ -1,20 +1,23 @@
 //! All shards together: routing, the parallel epoch, sweeps, and what is true now.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use deployforge_model::{
-    BaselineKind, Dialect, Key128, ObservationBatch, ResourceKey, Scope, Seed, Severity,
+    BaselineKind, Dialect, Frame, Key128, ObservationBatch, ResourceKey, Scope, Seed, Severity,
     UnknownReason, Verdict,
 };
 use rayon::prelude::*;
 
 use crate::baseline::Baseline;
 use crate::entry::{Entry, Identity, Restored, Unseen};
+use crate::findings::OpenFinding;
 use crate::group::Groups;
-use crate::index::{Aliases, Declared, is_global, lock};
-use crate::output::{OpenFinding, Output};
-use crate::route::{Routes, Stranger};
+use crate::index::{Aliases, Declared, is_global, lock, per_thread};
+use crate::judge::latest;
+use crate::output::Output;
+use crate::prepare::{Prepared, WHEN_TAKEN_IN};
+use crate::route::{Routable, Routed, Routes, Stranger};
 use crate::rows::CHUNK_ROWS;
 use crate::shape::Shapes;
 use crate::shard::{BatchOrigin, Context, Loaded, Segment, Settings, Shard, Tier, Tools};
@@ -32,7 +35,7 @@ pub struct Comparator {
     context: Context,
     shards: Vec<Shard>,
     /// Globally unique names of declared resources, made when first one is looked for.
-    aliases: Option<Aliases>,
+    aliases: OnceLock<Aliases>,
     dialects: HashSet<Dialect>,
     sweeps: HashMap<(Arc<str>, String), SweepState>,
     sequence: u32,
@@ -85,15 +88,14 @@ impl Comparator {
             shapes: Shapes::default(),
             groups: Groups::default(),
         };
-        let threads = rayon::current_num_threads() + 1;
         let mut comparator = Self {
             context,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
-            aliases: None,
+            aliases: OnceLock::new(),
             dialects: HashSet::new(),
             sweeps: HashMap::new(),
             sequence: 1,
-            tools: (0..threads).map(|_| Mutex::default()).collect(),
+            tools: per_thread(),
         };
         for (baseline, raw) in raw.iter().enumerate() {
             comparator.index(baseline, raw);
@@ -135,7 +137,7 @@ impl Comparator {
         if let Some((other, first)) = shard.at(at).baseline() {
             let first_of = &self.context.baselines[usize::from(other)];
             let this = &self.context.baselines[baseline];
-            let same = first_of.rows.row(first as usize).state == this.rows.row(row).state;
+            let same = first_of.rows.row(first as usize).state() == this.rows.row(row).state();
             if first_of.info.kind == this.info.kind && !same {
                 shard.at_mut(at).claim_twice();
             }
@@ -143,7 +145,8 @@ impl Comparator {
         }
         let attributes = match (self.context.settings.tier, flat) {
             (Tier::Full, Some(flat)) => {
-                let shape = self.context.shapes.intern(&flat);
+                let text = self.context.baselines[baseline].rows.row(row).state();
+                let shape = self.context.shapes.intern(&flat, text);
                 shape.map(|shape| shard.hashes.push(shape, &flat.units))
             }
             _ => None,
@@ -192,7 +195,16 @@ impl Comparator {
     pub fn apply_epoch(&mut self, segments: &[Segment<'_>], origin: &BatchOrigin) -> Output {
         self.sequence += 1;
         let sequence = self.sequence;
-        let routes = self.route(segments, origin);
+        self.note_dialects(segments, origin);
+        let routes: Vec<Option<Routes>> = segments
+            .par_iter()
+            .map(|segment| match segment {
+                Segment::Batch(batch) => {
+                    Some(Routes::sort(&self.route(&Routable::Batch(batch)), SHARDS))
+                }
+                Segment::Frame { .. } => None,
+            })
+            .collect();
         let (context, tools) = (&self.context, &self.tools);
         let outputs: Vec<Output> = self
             .shards
@@ -201,36 +213,67 @@ impl Comparator {
             .map(|(s, shard)| {
                 let mut tools = lock(tools);
                 let mut out = Output::default();
-                for (segment, routes) in segments.iter().zip(&routes) {
-                    let rows = routes.of(s);
-                    shard.apply(context, *segment, rows, origin, sequence, &mut tools, &mut out);
+                for (number, (segment, routes)) in segments.iter().zip(&routes).enumerate() {
+                    let routes = match segment {
+                        Segment::Frame { prepared, .. } => Some(&prepared.routes),
+                        Segment::Batch(_) => routes.as_ref(),
+                    };
+                    let rows = routes.map_or(&[][..], |routes| routes.of(s, segment.rows()));
+                    let segment = (number as u32, *segment);
+                    shard.apply(context, segment, rows, origin, sequence, &mut tools, &mut out);
                 }
                 out
             })
             .collect();
-        self.gather(outputs, origin)
+        self.gather(segments, outputs, origin)
     }
 
-    fn gather(&self, outputs: Vec<Output>, origin: &BatchOrigin) -> Output {
+    /// Puts together what the shards put out: first the findings that were prepared and hold, in the
+    /// order in which they were observed.
+    fn gather(
+        &self,
+        segments: &[Segment<'_>],
+        mut outputs: Vec<Output>,
+        origin: &BatchOrigin,
+    ) -> Output {
         let mut all = Output::default();
+        let mut accepted = vec![Vec::new(); segments.len()];
+        for (segment, first, length) in outputs.iter_mut().flat_map(|out| out.accepted.drain(..)) {
+            accepted[segment as usize].push((first, length));
+        }
+        for (segment, accepted) in segments.iter().zip(accepted) {
+            if let (Segment::Frame { frame, prepared, rows, .. }, false) =
+                (segment, accepted.is_empty())
+            {
+                let whole = *rows as usize == frame.len();
+                let mut findings = prepared.take_findings(&accepted, whole);
+                let (now, latest) = (origin.ingested_at, latest(origin));
+                findings.observed_at(|t| if t == WHEN_TAKEN_IN { now } else { t.min(latest) });
+                all.add_findings(findings, &origin.source, now);
+            }
+        }
         outputs.into_iter().for_each(|output| all.merge(output));
         let minute = origin.ingested_at.minute();
         all.name_counts(|group| self.context.groups.name(group, minute, &origin.source));
         all
     }
 
-    /// Finds the shard and the key of each row of each segment. An observation whose key no baseline
-    /// knows may be known by a globally unique alias.
-    fn route(&mut self, segments: &[Segment<'_>], origin: &BatchOrigin) -> Vec<Routes> {
-        let all = |this: &Self| -> Vec<Routes> {
-            segments.par_iter().map(|segment| this.route_segment(segment)).collect()
-        };
-        let mut routes = all(self);
-        // The names are looked up for the first resource that no baseline knows by its key.
-        if self.aliases.is_none() && routes.iter().any(Routes::has_strangers) {
-            self.aliases = Some(Aliases::of(&self.context));
-            routes = all(self);
-        }
+    /// Does what can be done with a frame before its epoch is judged: finds the shard of each row, reads
+    /// what changed, compares it. Changes nothing, so that frames can be prepared on all cores.
+    pub fn prepare(&self, frame: &Frame) -> Prepared {
+        let found = self.route(&Routable::Frame(frame));
+        let mut tools = lock(&self.tools);
+        Prepared::new(&self.context, frame, found, &self.shards, &mut tools)
+    }
+
+    /// Finds the shard and the key of each row. An observation whose key no baseline knows may be known
+    /// by a globally unique alias.
+    fn route(&self, routable: &Routable<'_>) -> Vec<(u8, Routed)> {
+        Routes::find(routable, &self.shards, |row, own| self.by_alias(routable, row, own))
+    }
+
+    /// Sweeps under way take note of the dialects that their source speaks.
+    fn note_dialects(&mut self, segments: &[Segment<'_>], origin: &BatchOrigin) {
         let mut dialects = HashSet::new();
         for segment in segments {
             match segment {
@@ -245,23 +288,18 @@ impl Comparator {
                 sweep.dialects.extend(&dialects);
             }
         }
-        routes
-    }
-
-    fn route_segment(&self, segment: &Segment<'_>) -> Routes {
-        Routes::new(segment, &self.shards, |row, own| self.by_alias(segment, row, own))
     }
 
     /// The key under which a baseline knows a resource by another name, and whether it is out of reach
     /// of the baselines' words.
-    fn by_alias(&self, segment: &Segment<'_>, row: usize, own: Key128) -> Stranger {
+    fn by_alias(&self, routable: &Routable<'_>, row: usize, own: Key128) -> Stranger {
         let find = |alias: &str| {
-            let aliases = self.aliases.as_ref().filter(|_| is_global(alias))?;
-            aliases.find(&self.context, alias)
+            let aliases = || self.aliases.get_or_init(|| Aliases::of(&self.context));
+            if is_global(alias) { aliases().find(&self.context, alias) } else { None }
         };
-        let (known, dialect) = match segment {
-            Segment::Frame { frame, .. } => (find(frame.alias(row)), frame.dialect),
-            Segment::Batch(batch) => {
+        let (known, dialect) = match routable {
+            Routable::Frame(frame) => (find(frame.alias(row)), frame.dialect),
+            Routable::Batch(batch) => {
                 let observation = batch.row(row);
                 (observation.aliases().find_map(find), observation.dialect)
             }
@@ -380,7 +418,7 @@ impl Comparator {
             .par_iter_mut()
             .map(|shard| shard.unseen(context, origin, since, decide))
             .collect();
-        self.gather(outputs, origin)
+        self.gather(&[], outputs, origin)
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -391,11 +429,11 @@ impl Comparator {
     pub fn resources(&self) -> impl Iterator<Item = ResourceView<'_>> {
         self.entries().filter_map(|entry| {
             let declared = self.context.row(entry);
-            if entry.verdict().is_none() && declared.is_none_or(|row| row.deposed) {
+            if entry.verdict().is_none() && declared.is_none_or(|row| row.is_deposed()) {
                 return None;
             }
             let (key, address) = if let Some(row) = declared {
-                (row.key(), row.address)
+                (row.key(), row.address())
             } else {
                 let identity = entry.detail.as_ref()?.identity.as_ref()?;
                 ((*identity.key).clone(), None)
@@ -428,8 +466,13 @@ struct Described<'a> {
 /// Describes an entry. Deposed objects are nobody's loss: `None`.
 fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>> {
     if let Some(row) = context.row(entry) {
-        let (key, dialect, collection) = (row.key(), row.dialect, row.collection);
-        return (!row.deposed).then_some(Described { key, dialect, collection, declared: true });
+        let (key, dialect, collection) = (row.key(), row.dialect(), row.collection());
+        return (!row.is_deposed()).then_some(Described {
+            key,
+            dialect,
+            collection,
+            declared: true,
+        });
     }
     entry.verdict()?;
     let Identity { key, dialect, collection } = entry.detail.as_ref()?.identity.as_ref()?;

@@ -84,30 +84,46 @@ pub fn compare(
     Comparison { differences: walk.found, score, leaves }
 }
 
-/// Compares the values of one unit, which stands at `path`, and appends what differs.
+/// Compares the values of one unit, which stands at `path`.
 pub(crate) fn compare_at(
     path: &str,
     expected: &Node,
     observed: &Node,
     options: DiffOptions,
-    found: &mut Vec<Difference>,
-) {
-    let mut walk = Walk { options, found: std::mem::take(found) };
+) -> Vec<Difference> {
+    let mut walk = Walk { options, found: Vec::new() };
     walk.both(&mut path.to_owned(), expected, observed);
-    *found = walk.found;
+    walk.found
 }
 
-/// The drift score of differences where every attribute weighs 1, of so many declared.
-pub(crate) fn plain_score(found: &[Difference], leaves: u32) -> f64 {
-    let (mut deviating, mut added) = (0.0, 0.0);
-    for difference in found.iter().filter(|difference| difference.counts()) {
+/// The drift score of differences where every attribute weighs 1.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Score {
+    deviating: f64,
+    added: f64,
+}
+
+impl Score {
+    pub(crate) fn add(&mut self, difference: &Difference) {
+        if !difference.counts() {
+            return;
+        }
         match (&difference.expected, &difference.observed) {
-            (Some(expected), _) => deviating += f64::from(expected.leaves()),
-            (None, Some(observed)) => added += f64::from(observed.leaves()),
+            (Some(expected), _) => self.deviating += f64::from(expected.leaves()),
+            (None, Some(observed)) => self.added += f64::from(observed.leaves()),
             (None, None) => {}
         }
     }
-    percentage(deviating, added, f64::from(leaves) + added)
+
+    /// Adds one attribute that has another value.
+    pub(crate) fn add_changed(&mut self) {
+        self.deviating += 1.0;
+    }
+
+    /// The score where so many attributes were declared.
+    pub(crate) fn of(self, leaves: u32) -> f64 {
+        percentage(self.deviating, self.added, f64::from(leaves) + self.added)
+    }
 }
 
 fn percentage(deviating: f64, added: f64, total: f64) -> f64 {

@@ -10,7 +10,7 @@ use deployforge_model::{
 };
 use deployforge_policy::Policy;
 
-use crate::output::OpenFinding;
+use crate::findings::OpenFinding;
 use crate::shape::Attributes;
 
 /// No row, no group.
@@ -54,8 +54,6 @@ const RECALLED: u8 = 8;
 const PUT_OUT: u8 = 16;
 /// Its row in the baseline cannot be compared just so: deposed, or declared twice.
 const SPECIAL: u8 = 32;
-/// What differs was found and is yet to be looked up.
-const PENDING: u8 = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Detail {
@@ -183,14 +181,10 @@ impl Entry {
     /// Whether the short way holds: a baseline row that can be compared just so, nothing in dispute.
     #[inline]
     pub(crate) fn is_plain(&self, dialect: Dialect) -> bool {
-        self.facts & (SPECIAL | CLAIMED_TWICE | PENDING) == 0
+        self.facts & (SPECIAL | CLAIMED_TWICE) == 0
             && self.row != NONE
             && self.dialect == dialect
             && self.reason.is_none()
-    }
-
-    pub(crate) fn set_pending(&mut self, pending: bool) {
-        self.set(PENDING, pending);
     }
 
     /// Settles that a resource without detail is in sync; whether that is the first verdict put out.

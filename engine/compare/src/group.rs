@@ -61,13 +61,6 @@ impl Groups {
         )
     }
 
-    /// The environment of a group; `None` where many are counted together.
-    pub(crate) fn environment(&self, group: u16) -> Option<Arc<str>> {
-        let inner = self.read();
-        let (environment, provider, _) = inner.names.get(usize::from(group))?;
-        (&**provider != "*").then(|| Arc::clone(environment))
-    }
-
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
         match self.0.read() {
             Ok(inner) => inner,

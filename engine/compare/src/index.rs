@@ -88,8 +88,13 @@ impl Index {
 #[derive(Debug)]
 pub(crate) struct Aliases(Vec<(u64, u16, u32)>);
 
+/// Tools for each of rayon's threads, and for one that is not.
+pub(crate) fn per_thread<T: Default>() -> Vec<Mutex<T>> {
+    (0..=rayon::current_num_threads()).map(|_| Mutex::default()).collect()
+}
+
 /// The tools of this thread. No task of ours waits for another, so no thread finds its own taken.
-pub(crate) fn lock(tools: &[Mutex<Tools>]) -> MutexGuard<'_, Tools> {
+pub(crate) fn lock<T>(tools: &[Mutex<T>]) -> MutexGuard<'_, T> {
     let thread = rayon::current_thread_index().unwrap_or(tools.len() - 1);
     tools[thread.min(tools.len() - 1)].lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -109,15 +114,16 @@ impl Declared {
         let rows = &context.baselines[baseline].rows;
         let key = rows.key128(row, context.settings.seed);
         let row = rows.row(row);
-        let flat = flatten(context, row.dialect, row.resource_type, row.state, &mut tools.parser);
-        let environment =
-            context.settings.policy.environment(row.provider, row.account, row.region);
+        let [provider, account, region, resource_type, _] = row.parts();
+        let dialect = row.dialect();
+        let flat = flatten(context, dialect, resource_type, row.state(), &mut tools.parser);
+        let environment = context.settings.policy.environment(provider, account, region);
         Self {
             key,
-            dialect: row.dialect,
-            special: row.deposed || row.duplicate || flat.is_none(),
+            dialect,
+            special: row.is_deposed() || row.is_duplicate() || flat.is_none(),
             canonical: flat.as_ref().map_or(0, |flat| flat.fingerprint(&context.seed)),
-            group: context.groups.of(environment, row.provider, row.resource_type),
+            group: context.groups.of(environment, provider, resource_type),
             flat,
         }
     }
@@ -145,8 +151,7 @@ impl Aliases {
         let mut all = Vec::new();
         for (baseline, loaded) in context.baselines.iter().enumerate() {
             for row in 0..loaded.rows.len() {
-                let aliases = loaded.rows.row(row).aliases.split('\n');
-                for alias in aliases.filter(|alias| is_global(alias)) {
+                for alias in loaded.rows.row(row).aliases().filter(|alias| is_global(alias)) {
                     let hash = context.seed.text(alias.as_bytes());
                     all.push((hash, baseline as u16, row as u32));
                 }
@@ -165,7 +170,7 @@ impl Aliases {
             let rows = &context.baselines[usize::from(*baseline)].rows;
             let key = rows.key128(*row as usize, context.settings.seed);
             match found {
-                None => found = Some((key, rows.row(*row as usize).dialect)),
+                None => found = Some((key, rows.row(*row as usize).dialect())),
                 Some((other, _)) if other == key => {}
                 Some(_) => return None,
             }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::diff::{Comparison, Difference, compare};
 use crate::entry::{Entry, Identity, Unseen};
-use crate::output::{FindingRow, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow};
+use crate::findings::OpenFinding;
+use crate::output::{Head, Output, RejectRow, StateRow, Subject, VerdictRow};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context};
 use deployforge_canon::{CanonError, Node, Parser, State};
@@ -17,6 +18,7 @@ use deployforge_model::{
 const SKEW_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
 
 /// A judgement before it is compared with what was known.
+#[derive(Debug)]
 pub(crate) struct Judgement {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) reason: Option<UnknownReason>,
@@ -35,25 +37,36 @@ impl Judgement {
 
     /// What a comparison says of a resource.
     pub(crate) fn of(context: &Context, resource_type: &str, comparison: Comparison) -> Self {
-        let drifted = comparison.differences.iter().any(Difference::counts);
-        let text = |node: Option<Node>| node.map(|node| node.to_json().into_boxed_str());
-        let policy = &context.settings.policy;
-        let findings = comparison.differences.into_iter().map(|difference| OpenFinding {
-            severity: policy.severity(resource_type, &difference.path, difference.kind),
-            path: difference.path.into(),
-            kind: difference.kind,
-            expected: text(difference.expected),
-            observed: text(difference.observed),
-            leaves: difference.leaves,
-            fold: difference.fold.map(|fold| fold.name().into()),
-        });
-        Self {
-            verdict: Some(if drifted { Verdict::Drifted } else { Verdict::InSync }),
-            reason: None,
-            score: comparison.score,
-            findings: findings.collect(),
-        }
+        let finding = |difference| finding_of(context, resource_type, &difference);
+        let findings = comparison.differences.into_iter().map(finding).collect();
+        Self::found(findings, comparison.score)
     }
+
+    /// What findings say of a resource.
+    pub(crate) fn found(findings: Vec<OpenFinding>, score: f64) -> Self {
+        let drifted = findings.iter().any(OpenFinding::counts);
+        let verdict = Some(if drifted { Verdict::Drifted } else { Verdict::InSync });
+        Self { verdict, reason: None, score, findings }
+    }
+}
+
+/// The finding that a difference is.
+pub(crate) fn finding_of(
+    context: &Context,
+    resource_type: &str,
+    difference: &Difference,
+) -> OpenFinding {
+    let Difference { path, kind, expected, observed, leaves, fold } = difference;
+    let text = |node: &Option<Node>| node.as_ref().map(Node::to_json);
+    let (expected, observed) = (text(expected), text(observed));
+    OpenFinding::new(
+        path,
+        *kind,
+        (expected.as_deref(), observed.as_deref()),
+        *leaves,
+        context.settings.policy.severity(resource_type, path, *kind),
+        fold.map(deployforge_canon::Fold::name),
+    )
 }
 
 /// The order of an observation among those of its resource.
@@ -73,7 +86,7 @@ pub(crate) struct Judge<'a, 'b> {
     pub(crate) out: &'a mut Output,
 }
 
-impl<'a> Judge<'a, '_> {
+impl<'a, 'b> Judge<'a, 'b> {
     /// Judges the observation and puts out what changed.
     ///
     /// `raw` is the fingerprint of the text it was read from.
@@ -210,7 +223,7 @@ impl<'a> Judge<'a, '_> {
     fn deleted(&mut self, raw: u64) {
         self.entry.raw = raw;
         let verdict = match self.baseline_row() {
-            Some(row) if !row.deposed => Some(Verdict::Missing),
+            Some(row) if !row.is_deposed() => Some(Verdict::Missing),
             _ => None,
         };
         let existed = !matches!(self.entry.verdict(), None | Some(Verdict::Missing));
@@ -234,11 +247,11 @@ impl<'a> Judge<'a, '_> {
                 _ => None,
             };
         };
-        let reason = if deposed || row.deposed {
+        let reason = if deposed || row.is_deposed() {
             UnknownReason::Deposed
-        } else if row.dialect != self.observation.dialect || unmapped {
+        } else if row.dialect() != self.observation.dialect || unmapped {
             UnknownReason::Unmapped
-        } else if row.duplicate || self.entry.claimed_twice() {
+        } else if row.is_duplicate() || self.entry.claimed_twice() {
             UnknownReason::Duplicate
         } else {
             return None;
@@ -299,9 +312,9 @@ impl<'a> Judge<'a, '_> {
         let row = self.context.baselines[usize::from(baseline)].rows.row(row as usize);
         let state = self.context.settings.canon.stored_state(
             self.parser,
-            row.dialect,
-            row.resource_type,
-            row.state,
+            row.dialect(),
+            row.resource_type(),
+            row.state(),
         );
         Some(state.map(|state| state.root))
     }
@@ -333,23 +346,28 @@ impl<'a> Judge<'a, '_> {
         self.settle(Judgement::unknown(UnknownReason::Unreadable), None);
     }
 
-    fn head(&self) -> RowHead {
-        let identity = self.entry.detail.as_ref().and_then(|detail| detail.identity.as_ref());
-        let key = match (identity, self.baseline_row()) {
-            (_, Some(row)) => Arc::new(row.key()),
-            (Some(identity), None) => Arc::clone(&identity.key),
-            (None, None) => Arc::new(self.observation.key()),
+    /// What every row about the entry shares. `identity` is that of an entry which no baseline row
+    /// holds.
+    fn head<'h>(&self, identity: Option<&'h ResourceKey>) -> Head<'h>
+    where
+        'a: 'h,
+        'b: 'h,
+    {
+        let row = self.baseline_row();
+        let observation = &self.observation;
+        let key = match (row, identity) {
+            (Some(row), _) => row.parts(),
+            (None, Some(key)) => key.parts(),
+            (None, None) => observation.parts(),
         };
-        let address = self.baseline_row().and_then(|row| row.address).or(self.observation.address);
-        head(
-            self.context,
-            self.entry,
-            key,
-            address.map(Into::into),
-            self.observation.dialect,
-            self.origin,
-            self.entry.observed_at().unwrap_or(self.observation.observed_at),
-        )
+        let address = row.and_then(|row| row.address()).or(observation.address);
+        let observed_at = self.entry.observed_at().unwrap_or(observation.observed_at);
+        head(self.context, self.entry, key, address, observation.dialect, self.origin, observed_at)
+    }
+
+    fn identity(&self) -> Option<Arc<ResourceKey>> {
+        let identity = self.entry.detail.as_ref()?.identity.as_ref()?;
+        Some(Arc::clone(&identity.key))
     }
 
     fn settle(&mut self, judgement: Judgement, state: Option<(&Node, bool)>) {
@@ -371,13 +389,15 @@ impl<'a> Judge<'a, '_> {
                 hash = Some(digest);
             }
         }
-        let head = self.head();
-        settle(self.context, self.entry, head, judgement, (version, hash, new_state), self.out);
+        let identity = self.identity();
+        let head = self.head(identity.as_deref());
+        let told = (version, hash, new_state);
+        settle(self.context, self.entry, &|_| head, judgement, told, None, self.out);
         self.count();
     }
 
     fn put_state(&mut self, state: Option<String>) {
-        let head = self.head();
+        let head = self.head(self.identity().as_deref()).to_owned();
         let version = self.observation.version;
         self.out.states.push(StateRow { head, version, state });
     }
@@ -403,41 +423,39 @@ impl<'a> Judge<'a, '_> {
     }
 }
 
-pub(crate) fn head(
-    context: &Context,
+pub(crate) fn head<'h>(
+    context: &'h Context,
     entry: &Entry,
-    key: Arc<ResourceKey>,
-    address: Option<Box<str>>,
+    key: [&'h str; 5],
+    address: Option<&'h str>,
     dialect: Dialect,
-    origin: &BatchOrigin,
+    origin: &'h BatchOrigin,
     observed_at: Timestamp,
-) -> RowHead {
-    let environment = context.groups.environment(entry.group).unwrap_or_else(|| {
-        context.settings.policy.environment(&key.provider, &key.account, &key.region).into()
-    });
-    let baseline = entry.baseline().map(|(baseline, _)| &context.baselines[usize::from(baseline)]);
-    RowHead {
-        key,
-        address,
-        environment,
-        dialect,
-        baseline: baseline.map_or_else(|| "".into(), |loaded| Arc::clone(&loaded.name)),
-        baseline_version: baseline.map_or(0, |loaded| loaded.info.version),
-        source: Arc::clone(&origin.source),
+) -> Head<'h> {
+    Head {
+        subject: subject(context, entry, key, address, dialect),
+        source: &origin.source,
         observed_at,
         ingested_at: origin.ingested_at,
     }
 }
 
-/// The head of a row about an entry that nothing observed just now.
-fn head_of(context: &Context, entry: &Entry, origin: &BatchOrigin) -> Option<RowHead> {
-    let now = origin.ingested_at;
-    if let Some(row) = context.row(entry) {
-        let address = row.address.map(Into::into);
-        return Some(head(context, entry, Arc::new(row.key()), address, row.dialect, origin, now));
+pub(crate) fn subject<'h>(
+    context: &'h Context,
+    entry: &Entry,
+    key: [&'h str; 5],
+    address: Option<&'h str>,
+    dialect: Dialect,
+) -> Subject<'h> {
+    let [provider, account, region, ..] = key;
+    let baseline = entry.baseline().map(|(baseline, _)| &context.baselines[usize::from(baseline)]);
+    Subject {
+        key,
+        address,
+        environment: context.settings.policy.environment(provider, account, region),
+        dialect,
+        baseline: baseline.map(|loaded| (&loaded.name, loaded.info.version)),
     }
-    let Identity { key, dialect, .. } = entry.detail.as_ref()?.identity.as_ref()?;
-    Some(head(context, entry, Arc::clone(key), None, *dialect, origin, now))
 }
 
 /// Settles an entry that a finished sweep did not list.
@@ -456,26 +474,42 @@ pub(crate) fn conclude(
     // The next observation is judged afresh, even if it is the one from before.
     entry.raw = 0;
     entry.canonical = 0;
-    if let Some(head) = head_of(context, entry, origin) {
-        settle(context, entry, head, judgement, (None, None, false), out);
+    let now = origin.ingested_at;
+    if let Some(row) = context.row(entry) {
+        let (key, address) = (row.parts(), row.address());
+        let head = head(context, entry, key, address, row.dialect(), origin, now);
+        settle(context, entry, &|_| head, judgement, (None, None, false), None, out);
+    } else if let Some(Identity { key, dialect, .. }) =
+        entry.detail.as_ref().and_then(|detail| detail.identity.as_ref())
+    {
+        let (key, dialect) = (Arc::clone(key), *dialect);
+        let head = head(context, entry, key.parts(), None, dialect, origin, now);
+        settle(context, entry, &|_| head, judgement, (None, None, false), None, out);
     }
 }
 
-/// Compares a judgement with what was known, puts out the transitions, and remembers.
-pub(crate) fn settle(
+/// Compares a judgement with what was known, puts out the transitions, and remembers. `prepared`: where
+/// all findings stand as opened already; that holds if none was open. `head` is asked for only where
+/// something is put out.
+pub(crate) fn settle<'h>(
     context: &Context,
     entry: &mut Entry,
-    head: RowHead,
+    head: &dyn Fn(&Entry) -> Head<'h>,
     judgement: Judgement,
     (version, state_hash, new_state): (Option<u64>, Option<Box<str>>, bool),
+    prepared: Option<(u32, u32, u32)>,
     out: &mut Output,
 ) {
-    put_transitions(entry, &head, &judgement.findings, out);
+    match prepared {
+        Some(rows) if entry.findings().is_empty() => out.accepted.push(rows),
+        _ => put_transitions(entry, head, &judgement.findings, out),
+    }
     let Judgement { verdict, reason, score, findings } = judgement;
     let before = entry.settle((verdict, reason), score, findings);
     // A new state is put out too, so that a restart knows what was last seen and when.
     if (before != Some(entry.put_out()) || new_state) && context.settings.tables.verdicts {
         let version = version.or(entry.version());
+        let head = head(entry);
         out.verdicts.push(verdict_row(context, entry, head, version, state_hash));
     }
 }
@@ -484,12 +518,12 @@ pub(crate) fn settle(
 pub(crate) fn verdict_row(
     context: &Context,
     entry: &Entry,
-    head: RowHead,
+    head: Head<'_>,
     version: Option<u64>,
     state_hash: Option<Box<str>>,
 ) -> VerdictRow {
     VerdictRow {
-        head,
+        head: head.to_owned(),
         verdict: entry.verdict(),
         reason: entry.reason(),
         score: entry.score(),
@@ -522,27 +556,31 @@ pub(crate) fn order(entry: &Entry, version: Option<u64>, observed_at: Timestamp)
     }
 }
 
-fn put_transitions(entry: &Entry, head: &RowHead, new: &[OpenFinding], out: &mut Output) {
-    let mut put = |transition, finding: &OpenFinding| {
-        out.findings.push(FindingRow { head: head.clone(), transition, finding: finding.clone() });
-    };
+fn put_transitions<'h>(
+    entry: &Entry,
+    head: &dyn Fn(&Entry) -> Head<'h>,
+    new: &[OpenFinding],
+    out: &mut Output,
+) {
     let old = entry.findings();
     if old.is_empty() && new.is_empty() {
         return;
     }
+    let head = head(entry);
+    let findings = out.findings_of(head.source, head.ingested_at);
+    let (subject, observed_at) = (&head.subject, head.observed_at);
     if old.is_empty() {
-        return new.iter().for_each(|finding| put(Transition::Opened, finding));
+        let opened = new.iter().map(|finding| (Transition::Opened, finding));
+        return findings.push(subject, observed_at, opened);
     }
-    let known: HashMap<&str, &OpenFinding> = old.iter().map(|f| (&*f.path, f)).collect();
-    for finding in new {
-        match known.get(&*finding.path) {
-            None => put(Transition::Opened, finding),
-            Some(before) if *before != finding => put(Transition::Changed, finding),
-            Some(_) => {}
-        }
-    }
-    let current: HashSet<&str> = new.iter().map(|f| &*f.path).collect();
-    for finding in old.iter().filter(|finding| !current.contains(&*finding.path)) {
-        put(Transition::Closed, finding);
-    }
+    let known: HashMap<&str, &OpenFinding> = old.iter().map(|f| (f.path(), f)).collect();
+    let current: HashSet<&str> = new.iter().map(OpenFinding::path).collect();
+    let begun = new.iter().filter_map(|finding| match known.get(finding.path()) {
+        None => Some((Transition::Opened, finding)),
+        Some(before) if *before != finding => Some((Transition::Changed, finding)),
+        Some(_) => None,
+    });
+    let gone = old.iter().filter(|finding| !current.contains(finding.path()));
+    let gone = gone.map(|finding| (Transition::Closed, finding));
+    findings.push(subject, observed_at, begun.chain(gone));
 }

@@ -15,10 +15,12 @@ mod claim;
 mod comparator;
 mod diff;
 mod entry;
+mod findings;
 mod group;
 mod index;
 mod judge;
 mod output;
+mod prepare;
 mod route;
 mod rows;
 mod shape;
@@ -29,8 +31,8 @@ pub use baseline::{Added, Baseline, BaselineBuilder, NotAdded};
 pub use comparator::{Comparator, ResourceView};
 pub use diff::{Comparison, DiffOptions, Difference, compare};
 pub use entry::Restored;
-pub use output::{
-    CheckCounts, FindingRow, Levels, OpenFinding, Output, RejectRow, RowHead, StateRow, VerdictRow,
-};
+pub use findings::{FindingRow, OpenFinding};
+pub use output::{CheckCounts, Levels, Output, RejectRow, RowHead, StateRow, VerdictRow};
+pub use prepare::Prepared;
 pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
 pub use shard::{BatchOrigin, LevelSwitch, Segment, Settings, Tables, Tier};

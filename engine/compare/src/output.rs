@@ -10,9 +10,11 @@ use arrow::array::{
 use arrow::datatypes::SchemaRef;
 use deployforge_canon::CanonError;
 use deployforge_model::{
-    Dialect, FindingKind, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp,
-    Transition, UnknownReason, Verdict, schema,
+    Dialect, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, UnknownReason,
+    Verdict, schema,
 };
+
+use crate::findings::{COLUMN_BYTES, Chunk, FindingRow, Findings, resource_id};
 
 /// Fields that every row of a resource shares.
 #[derive(Clone, Debug)]
@@ -20,7 +22,7 @@ use deployforge_model::{
 pub struct RowHead {
     pub key: Arc<ResourceKey>,
     pub address: Option<Box<str>>,
-    pub environment: Arc<str>,
+    pub environment: Box<str>,
     pub dialect: Dialect,
     pub baseline: Arc<str>,
     pub baseline_version: u32,
@@ -29,32 +31,52 @@ pub struct RowHead {
     pub ingested_at: Timestamp,
 }
 
-/// A row of `findings`.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct FindingRow {
-    pub head: RowHead,
-    pub transition: Transition,
-    pub finding: OpenFinding,
+/// Who a row is about, and by what it was judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject<'a> {
+    /// Provider, account, region, type and id.
+    pub(crate) key: [&'a str; 5],
+    pub(crate) address: Option<&'a str>,
+    pub(crate) environment: &'a str,
+    pub(crate) dialect: Dialect,
+    /// Name and version.
+    pub(crate) baseline: Option<(&'a Arc<str>, u32)>,
 }
 
-/// A finding that is true now.
-#[derive(Clone, Debug, PartialEq)]
-#[allow(missing_docs)]
-pub struct OpenFinding {
-    pub path: Box<str>,
-    pub kind: FindingKind,
-    pub expected: Option<Box<str>>,
-    pub observed: Option<Box<str>>,
-    pub leaves: u32,
-    pub severity: Severity,
-    pub fold: Option<Box<str>>,
+impl<'a> Subject<'a> {
+    pub(crate) fn baseline_name(&self) -> &'a str {
+        self.baseline.map_or("", |(name, _)| name)
+    }
+
+    pub(crate) fn baseline_version(&self) -> u32 {
+        self.baseline.map_or(0, |(_, version)| version)
+    }
 }
 
-impl OpenFinding {
-    /// Whether it counts towards verdict, score and exit code.
-    pub fn counts(&self) -> bool {
-        self.fold.is_none() && self.kind.counts()
+/// What [`RowHead`] owns, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head<'a> {
+    pub(crate) subject: Subject<'a>,
+    pub(crate) source: &'a Arc<str>,
+    pub(crate) observed_at: Timestamp,
+    pub(crate) ingested_at: Timestamp,
+}
+
+impl Head<'_> {
+    pub(crate) fn to_owned(self) -> RowHead {
+        let Subject { key, address, environment, dialect, baseline } = self.subject;
+        let [provider, account, region, resource_type, id] = key.map(str::to_owned);
+        RowHead {
+            key: Arc::new(ResourceKey { provider, account, region, resource_type, id }),
+            address: address.map(Into::into),
+            environment: environment.into(),
+            dialect,
+            baseline: baseline.map_or_else(|| "".into(), |(name, _)| Arc::clone(name)),
+            baseline_version: self.subject.baseline_version(),
+            source: Arc::clone(self.source),
+            observed_at: self.observed_at,
+            ingested_at: self.ingested_at,
+        }
     }
 }
 
@@ -208,7 +230,9 @@ pub struct Levels {
 #[derive(Clone, Debug, Default)]
 pub struct Output {
     /// Transitions of findings.
-    pub findings: Vec<FindingRow>,
+    findings: Vec<Chunk>,
+    /// Rows of segments whose prepared findings hold: the segment's number, the first finding, how many.
+    pub(crate) accepted: Vec<(u32, u32, u32)>,
     /// Transitions of verdicts.
     pub verdicts: Vec<VerdictRow>,
     /// Changed states.
@@ -232,6 +256,55 @@ pub struct Output {
 }
 
 impl Output {
+    /// Transitions of findings, in order.
+    pub fn findings(&self) -> impl Iterator<Item = FindingRow<'_>> {
+        self.findings.iter().flat_map(Chunk::rows)
+    }
+
+    /// How many rows wait for the history.
+    pub fn rows(&self) -> usize {
+        self.transitions() + self.verdicts.len() + self.states.len()
+    }
+
+    /// How many transitions of findings there are.
+    pub fn transitions(&self) -> usize {
+        self.findings.iter().map(|chunk| chunk.findings.len()).sum()
+    }
+
+    /// Bytes of text in the longest column of findings. A column of the history holds 2 GiB, so who
+    /// gathers commits before.
+    pub fn bytes(&self) -> usize {
+        self.findings.iter().map(|chunk| chunk.findings.bytes()).sum()
+    }
+
+    /// Where findings of a source go that were taken in at a time.
+    pub(crate) fn findings_of(
+        &mut self,
+        source: &Arc<str>,
+        ingested_at: Timestamp,
+    ) -> &mut Findings {
+        let fits = |chunk: &Chunk| {
+            chunk.findings.bytes() < COLUMN_BYTES
+                && chunk.ingested_at == ingested_at
+                && chunk.source == *source
+        };
+        if !self.findings.last().is_some_and(fits) {
+            self.add_findings(Findings::default(), source, ingested_at);
+        }
+        let last = self.findings.len() - 1;
+        &mut self.findings[last].findings
+    }
+
+    /// Adds findings of a source that were taken in at a time.
+    pub(crate) fn add_findings(
+        &mut self,
+        findings: Findings,
+        source: &Arc<str>,
+        ingested_at: Timestamp,
+    ) {
+        self.findings.push(Chunk { findings, source: Arc::clone(source), ingested_at });
+    }
+
     /// The counts of one group.
     #[inline]
     pub(crate) fn counts(&mut self, group: u16) -> &mut CheckCounts {
@@ -254,6 +327,7 @@ impl Output {
     /// Appends what another shard or epoch put out.
     pub fn merge(&mut self, other: Self) {
         self.findings.extend(other.findings);
+        self.accepted.extend(other.accepted);
         self.verdicts.extend(other.verdicts);
         self.states.extend(other.states);
         self.rejects.extend(other.rejects);
@@ -279,33 +353,16 @@ impl Output {
 
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.findings.is_empty()
+        self.transitions() == 0
             && self.verdicts.is_empty()
             && self.states.is_empty()
             && self.rejects.is_empty()
             && self.checks.is_empty()
     }
 
-    /// Rows for the `findings` table, numbered from `sequence`.
-    pub fn findings_batch(&self, committed_at: Timestamp, sequence: u64) -> RecordBatch {
-        let rows = &self.findings;
-        let mut c = Columns::default();
-        c.ints(sequence..sequence + rows.len() as u64);
-        c.text(rows.iter().map(|r| stable_id(&r.head.key, None)));
-        c.text(rows.iter().map(|r| stable_id(&r.head.key, Some(&r.finding.path))));
-        c.text(rows.iter().map(|r| r.transition.name()));
-        c.key(rows.iter().map(|r| &r.head));
-        c.optional(rows.iter().map(|r| r.head.address.as_deref()));
-        c.text(rows.iter().map(|r| &*r.head.environment));
-        c.text(rows.iter().map(|r| &*r.finding.path));
-        c.text(rows.iter().map(|r| r.finding.kind.name()));
-        c.optional(rows.iter().map(|r| r.finding.expected.as_deref()));
-        c.optional(rows.iter().map(|r| r.finding.observed.as_deref()));
-        c.ints(rows.iter().map(|r| u64::from(r.finding.leaves)));
-        c.text(rows.iter().map(|r| r.finding.severity.name()));
-        c.optional(rows.iter().map(|r| r.finding.fold.as_deref()));
-        c.tail(rows.iter().map(|r| &r.head), committed_at);
-        c.batch(schema::findings())
+    /// Takes the rows for the `findings` table, numbered from `sequence`.
+    pub fn take_findings(&mut self, committed_at: Timestamp, sequence: u64) -> Vec<RecordBatch> {
+        Chunk::batches(std::mem::take(&mut self.findings), committed_at, sequence)
     }
 
     /// Rows for the `verdicts` table, numbered from `sequence`.
@@ -313,7 +370,7 @@ impl Output {
         let rows = &self.verdicts;
         let mut c = Columns::default();
         c.ints(sequence..sequence + rows.len() as u64);
-        c.text(rows.iter().map(|r| stable_id(&r.head.key, None)));
+        c.text(rows.iter().map(|r| resource_id(r.head.key.parts())));
         c.key(rows.iter().map(|r| &r.head));
         c.optional(rows.iter().map(|r| r.head.address.as_deref()));
         c.text(rows.iter().map(|r| &*r.head.environment));
@@ -381,16 +438,6 @@ impl Output {
         c.times(rows.keys().map(|_| committed_at));
         c.batch(schema::checks())
     }
-}
-
-/// The stable id of a resource, or of a finding: one per resource and path.
-fn stable_id(key: &ResourceKey, path: Option<&str>) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for part in key.parts().into_iter().chain(path) {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part.as_bytes());
-    }
-    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 #[derive(Default)]

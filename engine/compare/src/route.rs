@@ -4,9 +4,11 @@
 //! that a shard reads what it judges one after the other. The memory of a million resources is in no
 //! cache: it is fetched here, for many rows at once, and not in the loop that judges them one by one.
 
-use deployforge_model::{Key128, Timestamp};
+use std::ops::Range;
 
-use crate::shard::{Segment, Shard};
+use deployforge_model::{Frame, Key128, ObservationBatch, Timestamp};
+
+use crate::shard::Shard;
 
 /// No entry.
 const NOWHERE: u32 = u32::MAX;
@@ -26,12 +28,22 @@ pub(crate) struct Routed {
     /// Row of the segment.
     pub(crate) row: u32,
     at: u32,
+    /// Which change was prepared, see [`Prepared`](crate::prepare::Prepared).
+    pub(crate) change: u32,
     facts: u8,
 }
 
 impl Routed {
-    const NONE: Self =
-        Self { key: [0; 2], raw: 0, version: 0, observed_at: 0, row: 0, at: NOWHERE, facts: 0 };
+    const NONE: Self = Self {
+        key: [0; 2],
+        raw: 0,
+        version: 0,
+        observed_at: 0,
+        row: 0,
+        at: NOWHERE,
+        change: u32::MAX,
+        facts: 0,
+    };
 
     /// The key under which the resource is known: its own, or the one an alias led to.
     #[inline]
@@ -68,6 +80,31 @@ impl Routed {
     }
 }
 
+/// What has rows to route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Routable<'a> {
+    Batch(&'a ObservationBatch),
+    Frame(&'a Frame),
+}
+
+impl Routable<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Batch(batch) => batch.len(),
+            Self::Frame(frame) => frame.len(),
+        }
+    }
+
+    /// The key under which a row names its resource.
+    #[inline]
+    fn key128(&self, row: usize) -> Key128 {
+        match self {
+            Self::Batch(batch) => batch.key128(row),
+            Self::Frame(frame) => frame.key128(row),
+        }
+    }
+}
+
 /// Where a row that no baseline knows by its own key belongs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stranger {
@@ -81,76 +118,73 @@ pub(crate) struct Routes {
     rows: Vec<Routed>,
     /// Where the rows of each shard begin, and where the last end.
     starts: Vec<u32>,
-    strangers: bool,
 }
 
 impl Routes {
-    /// Finds the shard of each row of a segment; `by_alias` is asked about rows whose key no baseline
-    /// knows.
-    pub(crate) fn new(
-        segment: &Segment<'_>,
+    /// Finds the shard of each row, in the rows' order; `by_alias` is asked about rows whose key no
+    /// baseline knows.
+    pub(crate) fn find(
+        routable: &Routable<'_>,
         shards: &[Shard],
         by_alias: impl Fn(usize, Key128) -> Stranger,
-    ) -> Self {
-        let first = segment.rows().start;
-        let hints: Vec<u64> = segment
-            .rows()
+    ) -> Vec<(u8, Routed)> {
+        let hints: Vec<u64> = (0..routable.len())
             .map(|row| {
-                let key = segment.key128(row);
+                let key = routable.key128(row);
                 shards[key.shard(shards.len())].hint(key)
             })
             .collect();
-        let mut starts = vec![0u32; shards.len() + 1];
-        let mut strangers = false;
-        let mut found: Vec<(u8, Routed)> = Vec::with_capacity(hints.len());
-        for (row, hint) in segment.rows().zip(&hints) {
-            let mut key = segment.key128(row);
+        let mut found = Vec::with_capacity(hints.len());
+        for (row, hint) in hints.iter().enumerate() {
+            let mut key = routable.key128(row);
             let shard = &shards[key.shard(shards.len())];
             let mut at = shard.find_from(*hint, key);
             let mut facts = 0;
             if !at.is_some_and(|at| shard.at(at).baseline().is_some()) {
-                strangers = true;
                 let stranger = by_alias(row, key);
                 facts = if stranger.unmapped { UNMAPPED } else { 0 };
                 if stranger.key != key {
                     (key, at) = (stranger.key, None);
                 }
             }
-            let shard = key.shard(shards.len());
-            starts[shard + 1] += 1;
+            let shard = key.shard(shards.len()) as u8;
             let key = [key.0 as u64, (key.0 >> 64) as u64];
             let at = at.unwrap_or(NOWHERE);
-            found.push((shard as u8, Routed { key, row: row as u32, at, facts, ..Routed::NONE }));
+            let routed = Routed { key, row: row as u32, at, facts, ..Routed::NONE };
+            found.push((shard, pack(routable, routed)));
         }
-        for shard in 0..shards.len() {
+        found
+    }
+
+    /// Sorts rows by shard.
+    pub(crate) fn sort(found: &[(u8, Routed)], shards: usize) -> Self {
+        let mut starts = vec![0u32; shards + 1];
+        found.iter().for_each(|(shard, _)| starts[usize::from(*shard) + 1] += 1);
+        for shard in 0..shards {
             starts[shard + 1] += starts[shard];
         }
         let mut next = starts.clone();
         let mut rows = vec![Routed::NONE; found.len()];
         for (shard, routed) in found {
-            let place = &mut next[usize::from(shard)];
-            rows[*place as usize] = pack(segment, routed);
+            let place = &mut next[usize::from(*shard)];
+            rows[*place as usize] = *routed;
             *place += 1;
         }
-        debug_assert_eq!(first + rows.len(), segment.rows().end);
-        Self { rows, starts, strangers }
+        Self { rows, starts }
     }
 
-    /// Whether any row is of a resource that no baseline knows by its key.
-    pub(crate) fn has_strangers(&self) -> bool {
-        self.strangers
-    }
-
-    /// Rows of one shard.
-    pub(crate) fn of(&self, shard: usize) -> &[Routed] {
-        &self.rows[self.starts[shard] as usize..self.starts[shard + 1] as usize]
+    /// Rows of one shard, of those between `rows` of the segment.
+    pub(crate) fn of(&self, shard: usize, rows: Range<usize>) -> &[Routed] {
+        let all = &self.rows[self.starts[shard] as usize..self.starts[shard + 1] as usize];
+        let before = |end: usize| all.partition_point(|routed| (routed.row as usize) < end);
+        if all.is_empty() { all } else { &all[before(rows.start)..before(rows.end)] }
     }
 }
 
 /// Adds what the short way asks of a row.
 #[inline]
-fn pack(segment: &Segment<'_>, mut routed: Routed) -> Routed {
-    if let Segment::Frame { frame, .. } = segment {
+fn pack(routable: &Routable<'_>, mut routed: Routed) -> Routed {
+    if let Routable::Frame(frame) = routable {
         let row = routed.row as usize;
         routed.raw = frame.raw(row);
         if let Some(version) = frame.version(row) {

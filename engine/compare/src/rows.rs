@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, LargeBinaryArray, RecordBatch, StringArray, UInt32Array};
+use arrow::array::{
+    Array, BooleanArray, LargeBinaryArray, ListArray, RecordBatch, StringArray, UInt32Array,
+};
 use deployforge_model::{Dialect, Key128, ResourceKey, schema};
 
 /// Rows of a baseline, in chunks of [`CHUNK_ROWS`]: Arrow columns, which may lie in a file that is
@@ -24,38 +26,93 @@ struct Chunk {
     duplicate: BooleanArray,
     leaves: UInt32Array,
     state: LargeBinaryArray,
+    units: ListArray,
+    /// The values of `units`.
+    starts: UInt32Array,
 }
 
-/// One row, borrowed.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // each field is the column of the same name, see `schema::baseline`
+/// One row, borrowed. Each method reads one column, and so touches one place of the file.
+#[derive(Clone, Copy)]
 pub struct BaselineRow<'a> {
-    pub provider: &'a str,
-    pub account: &'a str,
-    pub region: &'a str,
-    pub resource_type: &'a str,
-    pub id: &'a str,
-    pub dialect: Dialect,
-    pub address: Option<&'a str>,
-    pub aliases: &'a str,
-    pub deposed: bool,
-    pub collection: &'a str,
-    pub tainted: bool,
-    pub duplicate: bool,
-    pub leaves: u32,
-    pub state: &'a [u8],
+    chunk: &'a Chunk,
+    row: usize,
 }
 
-impl BaselineRow<'_> {
+impl std::fmt::Debug for BaselineRow<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BaselineRow").field("key", &self.key()).finish_non_exhaustive()
+    }
+}
+
+#[allow(missing_docs)] // each method reads the column of the same name, see `schema::baseline`
+impl<'a> BaselineRow<'a> {
+    /// Provider, account, region, type and id.
+    pub fn parts(&self) -> [&'a str; 5] {
+        std::array::from_fn(|part| self.text(part))
+    }
+
     /// The key, owned.
     pub fn key(&self) -> ResourceKey {
-        ResourceKey {
-            provider: self.provider.to_owned(),
-            account: self.account.to_owned(),
-            region: self.region.to_owned(),
-            resource_type: self.resource_type.to_owned(),
-            id: self.id.to_owned(),
-        }
+        let [provider, account, region, resource_type, id] = self.parts().map(str::to_owned);
+        ResourceKey { provider, account, region, resource_type, id }
+    }
+
+    pub fn resource_type(&self) -> &'a str {
+        self.text(3)
+    }
+
+    pub fn dialect(&self) -> Dialect {
+        self.text(5).parse().unwrap_or(Dialect::Native)
+    }
+
+    pub fn address(&self) -> Option<&'a str> {
+        self.optional(6)
+    }
+
+    pub fn aliases(&self) -> impl Iterator<Item = &'a str> {
+        self.text(7).split('\n')
+    }
+
+    pub fn is_deposed(&self) -> bool {
+        self.text(8) == "deposed"
+    }
+
+    /// The collection that lists it; empty: none.
+    pub fn collection(&self) -> &'a str {
+        self.optional(9).unwrap_or_default()
+    }
+
+    pub fn is_tainted(&self) -> bool {
+        self.chunk.tainted.value(self.row)
+    }
+
+    pub fn is_duplicate(&self) -> bool {
+        self.chunk.duplicate.value(self.row)
+    }
+
+    pub fn leaves(&self) -> u32 {
+        self.chunk.leaves.value(self.row)
+    }
+
+    /// The canonical state as JSON text.
+    pub fn state(&self) -> &'a [u8] {
+        self.chunk.state.value(self.row)
+    }
+
+    /// Where in [`state`](Self::state) the value of a unit starts; `None` if that was not noted.
+    pub fn unit(&self, number: u32) -> Option<usize> {
+        let starts = self.chunk.units.value_offsets();
+        let (first, end) = (starts[self.row] as usize, starts[self.row + 1] as usize);
+        let at = first + number as usize;
+        (at < end).then(|| self.chunk.starts.value(at) as usize)
+    }
+
+    fn text(&self, column: usize) -> &'a str {
+        self.chunk.text[column].value(self.row)
+    }
+
+    fn optional(&self, column: usize) -> Option<&'a str> {
+        (!self.chunk.text[column].is_null(self.row)).then(|| self.text(column))
     }
 }
 
@@ -99,31 +156,14 @@ impl BaselineRows {
     }
 
     /// One row.
+    #[inline]
     pub fn row(&self, row: usize) -> BaselineRow<'_> {
-        let (chunk, row) = (&self.chunks[row / CHUNK_ROWS], row % CHUNK_ROWS);
-        let text = |column: usize| chunk.text[column].value(row);
-        BaselineRow {
-            provider: text(0),
-            account: text(1),
-            region: text(2),
-            resource_type: text(3),
-            id: text(4),
-            dialect: text(5).parse().unwrap_or(Dialect::Native),
-            address: (!chunk.text[6].is_null(row)).then(|| text(6)),
-            aliases: text(7),
-            deposed: text(8) == "deposed",
-            collection: if chunk.text[9].is_null(row) { "" } else { text(9) },
-            tainted: chunk.tainted.value(row),
-            duplicate: chunk.duplicate.value(row),
-            leaves: chunk.leaves.value(row),
-            state: chunk.state.value(row),
-        }
+        BaselineRow { chunk: &self.chunks[row / CHUNK_ROWS], row: row % CHUNK_ROWS }
     }
 
     /// The key of a row as 128 bits.
     pub fn key128(&self, row: usize, seed: u64) -> Key128 {
-        let (chunk, row) = (&self.chunks[row / CHUNK_ROWS], row % CHUNK_ROWS);
-        Key128::of_parts(std::array::from_fn::<&str, 5, _>(|i| chunk.text[i].value(row)), seed)
+        Key128::of_parts(self.row(row).parts(), seed)
     }
 }
 
@@ -137,6 +177,7 @@ impl Chunk {
             text.push(column(rows, i)?);
         }
         let text = text.try_into().map_err(|_| NotABaseline)?;
+        let units: ListArray = column(rows, 14)?;
         Ok(Self {
             batch: rows.clone(),
             text,
@@ -144,6 +185,13 @@ impl Chunk {
             duplicate: column(rows, 11)?,
             leaves: column(rows, 12)?,
             state: column(rows, 13)?,
+            starts: units
+                .values()
+                .as_any()
+                .downcast_ref::<UInt32Array>()
+                .cloned()
+                .ok_or(NotABaseline)?,
+            units,
         })
     }
 }

@@ -6,10 +6,10 @@
 //! *units* ([`deployforge_canon::Unit`]); where the paths of the two sides differ, the states are
 //! compared as trees.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use deployforge_canon::{Flat, Unit};
+use deployforge_canon::{Flat, Unit, locate};
 
 /// Hashes in one slab: memory grows in steps of 256 KiB, and nothing is ever moved.
 const SLAB: usize = 1 << 16;
@@ -36,6 +36,8 @@ impl Attributes {
 #[derive(Debug)]
 pub(crate) struct Shape {
     paths: Box<[u64]>,
+    /// The same as JSON Pointers.
+    pointers: Box<[Arc<str>]>,
 }
 
 /// Every shape of the loaded baselines.
@@ -43,22 +45,42 @@ pub(crate) struct Shape {
 pub(crate) struct Shapes {
     shapes: Vec<Shape>,
     by_layout: HashMap<u64, u32>,
+    /// Shapes of one type share most pointers.
+    pointers: HashSet<Arc<str>>,
 }
 
 impl Shapes {
-    /// The shape of a baseline's state, whose units stand in canonical order.
-    pub(crate) fn intern(&mut self, flat: &Flat) -> Option<u32> {
+    /// The shape of a baseline's state, whose units stand in canonical order; `text` is the state.
+    pub(crate) fn intern(&mut self, flat: &Flat, text: &[u8]) -> Option<u32> {
         if let Some(known) = self.by_layout.get(&flat.layout()) {
             return Some(*known);
         }
         if self.shapes.len() >= SHAPES_MAX || flat.units.len() > UNITS_MAX {
             return None;
         }
+        let all: Vec<u32> = (0..flat.units.len() as u32).collect();
+        let located = locate(text, &all)?;
+        let pointers = located.into_iter().map(|unit| self.pointer(&unit.path)).collect();
         let id = self.shapes.len() as u32;
         let paths = flat.units.iter().map(|unit| unit.path).collect();
-        self.shapes.push(Shape { paths });
+        self.shapes.push(Shape { paths, pointers });
         self.by_layout.insert(flat.layout(), id);
         Some(id)
+    }
+
+    fn pointer(&mut self, path: &str) -> Arc<str> {
+        if let Some(known) = self.pointers.get(path) {
+            return Arc::clone(known);
+        }
+        let pointer: Arc<str> = path.into();
+        self.pointers.insert(Arc::clone(&pointer));
+        pointer
+    }
+
+    /// The path of a unit of a resource.
+    pub(crate) fn path(&self, attributes: Attributes, unit: u32) -> Option<&str> {
+        let shape = self.shapes.get(attributes.shape as usize)?;
+        shape.pointers.get(unit as usize).map(|pointer| &**pointer)
     }
 
     /// How many there are.

@@ -19,10 +19,11 @@ use crate::group::Groups;
 use crate::index::Index;
 use crate::judge::{Judge, conclude};
 use crate::output::{Output, RejectRow};
+use crate::prepare::Prepared;
 use crate::route::Routed;
 use crate::rows::{BaselineRow, BaselineRows};
 use crate::shape::{Hashes, Orders, Shapes};
-use crate::short::{Pending, Short};
+use crate::short::Short;
 
 /// What a comparator is made with.
 #[derive(Debug)]
@@ -122,7 +123,7 @@ impl Context {
     pub(crate) fn leaves(&self, entry: &Entry) -> u32 {
         use deployforge_model::Verdict::{Drifted, InSync};
         match entry.verdict() {
-            Some(InSync | Drifted) => self.row(entry).map_or(0, |row| row.leaves),
+            Some(InSync | Drifted) => self.row(entry).map_or(0, |row| row.leaves()),
             _ => 0,
         }
     }
@@ -162,6 +163,8 @@ pub enum Segment<'a> {
     Frame {
         /// The frame.
         frame: &'a Frame,
+        /// What [`Comparator::prepare`](crate::Comparator::prepare) made of it.
+        prepared: &'a Prepared,
         /// The first row.
         first: u32,
         /// How many rows.
@@ -192,15 +195,6 @@ impl Segment<'_> {
             Self::Frame { first, rows, .. } => *first as usize..(first + rows) as usize,
         }
     }
-
-    /// The key under which a row names its resource.
-    #[inline]
-    pub(crate) fn key128(&self, row: usize) -> Key128 {
-        match self {
-            Self::Batch(batch) => batch.key128(row),
-            Self::Frame { frame, .. } => frame.key128(row),
-        }
-    }
 }
 
 /// What one thread needs while it judges, and what it learnt on the way.
@@ -209,8 +203,8 @@ pub(crate) struct Tools {
     pub(crate) parser: Parser,
     pub(crate) flat: Flat,
     pub(crate) orders: Orders,
+    /// Positions in the shape and in `flat` of what differs.
     pub(crate) differing: Vec<(u32, u32)>,
-    pub(crate) pending: Vec<Pending>,
 }
 
 /// Entries in one slab: memory grows in steps, and nothing is ever moved.
@@ -274,15 +268,13 @@ impl Shard {
         self.slabs.iter().flatten()
     }
 
-    /// Judges rows of a segment in order. `sequence` numbers the epoch, for sweeps.
-    ///
-    /// Rows whose fingerprints settle them are done in the loop; of the rest the loop finds what
-    /// differs by hashes alone, and only after it are the values looked up in the baseline.
+    /// Judges rows of a segment, given with its number, in order. `sequence` numbers the epoch, for
+    /// sweeps.
     #[allow(clippy::too_many_arguments)] // one call site, each argument a thing of its own
     pub(crate) fn apply(
         &mut self,
         context: &Context,
-        segment: Segment<'_>,
+        (number, segment): (u32, Segment<'_>),
         routed: &[Routed],
         origin: &BatchOrigin,
         sequence: u32,
@@ -295,20 +287,16 @@ impl Shard {
                     self.judge(context, batch, routed, origin, sequence, tools, None, out);
                 }
             }
-            Segment::Frame { frame, reader, .. } => {
-                let mut pending = std::mem::take(&mut tools.pending);
-                let short = Short::new(context, frame, origin, sequence);
+            Segment::Frame { frame, prepared, reader, .. } => {
+                let short = Short::new(context, frame, origin, sequence, number);
                 for routed in routed {
                     if routed.is_unmapped()
                         || (!short.settles(self, routed, out)
-                            && !short.differs(self, routed, tools, &mut pending, out))
+                            && !short.differs(self, routed, prepared, tools, out))
                     {
-                        short.resolve(self, &mut pending, tools, out);
                         self.read(context, frame, reader, routed, origin, sequence, tools, out);
                     }
                 }
-                short.resolve(self, &mut pending, tools, out);
-                tools.pending = pending;
             }
         }
     }
@@ -371,7 +359,7 @@ impl Shard {
         let entry = self.entry(routed.key());
         out.observations += 1;
         // A deposed object says nothing of the current one of the same id.
-        let current = context.row(entry).is_some_and(|row| !row.deposed);
+        let current = context.row(entry).is_some_and(|row| !row.is_deposed());
         if observation.presence == Presence::Deposed && current {
             return;
         }
@@ -386,13 +374,11 @@ impl Shard {
         &mut self.slabs[at as usize / SLAB][at as usize % SLAB]
     }
 
-    /// The entry of a row, and the shard's hashes.
+    /// The place of the entry of a row.
     #[inline]
-    pub(crate) fn known(&mut self, routed: &Routed) -> Option<(u32, &mut Entry, &Hashes)> {
+    pub(crate) fn place_of(&self, routed: &Routed) -> Option<u32> {
         // What an earlier row of the epoch made was not there when the row was routed.
-        let at = routed.at().or_else(|| self.find(routed.key()))?;
-        let entry = &mut self.slabs[at as usize / SLAB][at as usize % SLAB];
-        Some((at, entry, &self.hashes))
+        routed.at().or_else(|| self.find(routed.key()))
     }
 
     /// Ends a sweep: gives `judge` every entry that was not seen since `since`, and puts out what

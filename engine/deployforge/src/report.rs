@@ -75,10 +75,10 @@ pub(crate) struct FindingReport {
 impl FindingReport {
     pub(crate) fn of(finding: &OpenFinding) -> Self {
         Self {
-            path: finding.path.to_string(),
+            path: finding.path().to_owned(),
             kind: finding.kind,
-            expected: raw(finding.expected.as_deref()),
-            observed: raw(finding.observed.as_deref()),
+            expected: raw(finding.expected()),
+            observed: raw(finding.observed()),
             severity: finding.severity,
         }
     }
@@ -103,7 +103,7 @@ impl Summary {
             if finding.counts() {
                 self.findings += 1;
                 self.by_severity.add(finding.severity);
-            } else if finding.fold.is_some() {
+            } else if finding.fold().is_some() {
                 self.suppressed += 1;
             }
         }
@@ -186,7 +186,7 @@ impl Report {
                 let mut findings: Vec<FindingReport> = resource
                     .findings
                     .iter()
-                    .filter(|finding| finding.fold.is_none())
+                    .filter(|finding| finding.fold().is_none())
                     .map(FindingReport::of)
                     .collect();
                 findings.sort_by(|a, b| a.path.cmp(&b.path));

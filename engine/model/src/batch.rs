@@ -73,6 +73,11 @@ pub struct ObservationRow<'a> {
 }
 
 impl<'a> ObservationRow<'a> {
+    /// Provider, account, region, type and id.
+    pub fn parts(&self) -> [&'a str; 5] {
+        [self.provider, self.account, self.region, self.resource_type, self.id]
+    }
+
     /// The key, owned.
     pub fn key(&self) -> ResourceKey {
         ResourceKey {

@@ -74,7 +74,9 @@ pub fn frame() -> SchemaRef {
 /// One version of a baseline, a row per resource.
 ///
 /// `state` is the canonical state as JSON text; `leaves` its number of attributes; `duplicate` says
-/// that two declarations of this resource contradict each other.
+/// that two declarations of this resource contradict each other. `units` says where in the text the
+/// value of each unit starts (what objects alone lead to: a scalar, an empty object, a whole array), in
+/// the text's order; it is empty for states that hold secrets.
 pub fn baseline() -> SchemaRef {
     let mut fields = key_fields();
     fields.extend([
@@ -87,6 +89,7 @@ pub fn baseline() -> SchemaRef {
         Field::new("duplicate", DataType::Boolean, false),
         Field::new("leaves", DataType::UInt32, false),
         Field::new("state", DataType::LargeBinary, false),
+        Field::new_list("units", Field::new("item", DataType::UInt32, false), false),
     ]);
     schema(fields)
 }

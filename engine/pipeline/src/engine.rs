@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, RejectRow, Segment};
+use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, Prepared, RejectRow, Segment};
 use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
     Block, Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record,
@@ -217,7 +217,16 @@ impl Engine {
     /// and then all shards judge.
     fn epoch(&mut self, lines: &mut Lines, blocks: &[Block]) {
         let reader = &*lines.reader;
-        let mut scans: Vec<_> = blocks.par_iter().map(|block| reader.scan(block)).collect();
+        let comparator = &self.comparator;
+        // Each block on one core, while it is in that core's cache.
+        let (mut scans, prepared): (Vec<_>, Vec<_>) = blocks
+            .par_iter()
+            .map(|block| {
+                let scan = reader.scan(block);
+                let prepared = comparator.prepare(&scan.frame);
+                (scan, prepared)
+            })
+            .unzip();
         for scan in &mut scans {
             lines.reader.number(scan);
         }
@@ -234,7 +243,7 @@ impl Engine {
         if scans.iter().any(|scan| !scan.frame.is_empty()) {
             self.totals.dialects.extend(scans.first().map(|scan| scan.frame.dialect));
         }
-        let frames: Vec<&Frame> = scans.iter().map(|scan| &scan.frame).collect();
+        let frames: Vec<_> = scans.iter().map(|scan| &scan.frame).zip(&prepared).collect();
         self.judge(lines, &frames, found);
     }
 
@@ -278,7 +287,7 @@ impl Engine {
     }
 
     /// Judges what was found up to each frame of a sweep.
-    fn judge(&mut self, lines: &Lines, frames: &[&Frame], found: Vec<Found>) {
+    fn judge(&mut self, lines: &Lines, frames: &[(&Frame, &Prepared)], found: Vec<Found>) {
         let (source, file) = (&lines.source, &lines.file);
         let origin = BatchOrigin { file: Arc::clone(file), ..self.origin(Arc::clone(source)) };
         let mut batches = Vec::new();
@@ -296,12 +305,19 @@ impl Engine {
         self.apply(lines, frames, &batches, &origin);
     }
 
-    fn apply(&mut self, lines: &Lines, frames: &[&Frame], found: &[Found], origin: &BatchOrigin) {
+    fn apply(
+        &mut self,
+        lines: &Lines,
+        frames: &[(&Frame, &Prepared)],
+        found: &[Found],
+        origin: &BatchOrigin,
+    ) {
         let segments: Vec<Segment<'_>> = found
             .iter()
             .filter_map(|one| match one {
                 Found::Rows { frame, first, rows } => Some(Segment::Frame {
-                    frame: frames[*frame],
+                    frame: frames[*frame].0,
+                    prepared: frames[*frame].1,
                     first: *first,
                     rows: *rows,
                     reader: &*lines.reader,

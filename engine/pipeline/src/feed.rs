@@ -17,10 +17,10 @@ use deployforge_state::FileMark;
 
 /// The limits of reading; they stand in the docs' table of limits too.
 pub const LIMITS: FeedLimits = FeedLimits {
-    chunk_bytes: 512 << 10,
+    chunk_bytes: 256 << 10,
     batch_bytes: 8 << 20,
     batch_rows: 16_384,
-    queued_feeds: 16,
+    queued_feeds: 32,
     epoch_bytes: 8 << 20,
     probe_lines: 16,
     scopes_per_file: 4096,

@@ -14,7 +14,7 @@ mod feed;
 mod import;
 mod recorder;
 
-pub use committer::Committer;
+pub use committer::{Committer, FILE_BYTES, FILE_ROWS};
 pub use engine::{Engine, Totals};
 pub use feed::{Feed, Input, InputSpec, LIMITS, read_inputs};
 pub use import::{ImportError, Imported, import};

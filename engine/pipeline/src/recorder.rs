@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use deployforge_compare::{OpenFinding, Output, Restored};
-use deployforge_history::{History, HistoryError, Table};
+use deployforge_history::{History, HistoryError, Table, Written};
 use deployforge_model::{Clock, Dialect, ResourceKey, Timestamp};
 use tokio::runtime::Runtime;
 
@@ -23,6 +23,7 @@ pub struct Recorder {
     clock: Arc<dyn Clock>,
     commit: u64,
     sequence: u64,
+    written: Vec<Written>,
 }
 
 impl Recorder {
@@ -34,29 +35,45 @@ impl Recorder {
         sequence: u64,
     ) -> Result<Self, HistoryError> {
         let commit = runtime.block_on(history.last_commit())?;
-        Ok(Self { history, runtime, clock, commit, sequence })
+        Ok(Self { history, runtime, clock, commit, sequence, written: Vec::new() })
     }
 
-    /// Commits output. Nothing in it: no commit.
-    pub fn commit(&mut self, output: &Output) -> Result<(), HistoryError> {
-        if output.is_empty() {
-            return Ok(());
-        }
+    /// Makes output durable. Nothing in it: no commit.
+    pub fn commit(&mut self, output: Output) -> Result<(), HistoryError> {
+        self.write(output)?;
+        self.commit_written()
+    }
+
+    /// Writes output into files that no table names before [`Recorder::commit_written`]; how many rows
+    /// wait for it now. Many files can be written before one commit names them.
+    pub fn write(&mut self, mut output: Output) -> Result<u64, HistoryError> {
         let now = self.clock.now();
-        let findings = output.findings_batch(now, self.sequence);
-        let after = self.sequence + findings.num_rows() as u64;
+        let findings = output.take_findings(now, self.sequence);
+        let rows: usize = findings.iter().map(RecordBatch::num_rows).sum();
+        let after = self.sequence + rows as u64;
         let verdicts = output.verdicts_batch(now, after);
         let next = after + verdicts.num_rows() as u64;
-        let rows = vec![
+        for (table, batches) in [
             (Table::Findings, findings),
-            (Table::Observations, output.observations_batch(now)),
-            (Table::Rejects, output.rejects_batch(now)),
-            (Table::Checks, output.checks_batch(now)),
-            (Table::Verdicts, verdicts),
-        ];
-        self.runtime.block_on(self.history.commit(self.commit + 1, rows))?;
-        self.commit += 1;
+            (Table::Observations, vec![output.observations_batch(now)]),
+            (Table::Rejects, vec![output.rejects_batch(now)]),
+            (Table::Checks, vec![output.checks_batch(now)]),
+            (Table::Verdicts, vec![verdicts]),
+        ] {
+            self.written.push(self.history.write(table, &batches)?);
+        }
         self.sequence = next;
+        Ok(self.written.iter().map(Written::rows).sum())
+    }
+
+    /// Makes what was written part of the tables.
+    pub fn commit_written(&mut self) -> Result<(), HistoryError> {
+        let written = std::mem::take(&mut self.written);
+        if written.iter().all(|written| written.rows() == 0) {
+            return Ok(());
+        }
+        self.runtime.block_on(self.history.commit_written(self.commit + 1, written))?;
+        self.commit += 1;
         Ok(())
     }
 
@@ -76,15 +93,15 @@ pub fn open_findings(
     for batch in findings {
         let rows = Rows(batch);
         for row in 0..batch.num_rows() {
-            open.entry(rows.key(row)?).or_default().push(OpenFinding {
-                path: rows.text("path", row)?.into(),
-                kind: rows.parsed("kind", row)?,
-                expected: rows.optional("expected", row)?.map(Into::into),
-                observed: rows.optional("observed", row)?.map(Into::into),
-                leaves: rows.int("leaves", row)?.unwrap_or(0) as u32,
-                severity: rows.parsed("severity", row)?,
-                fold: rows.optional("fold", row)?.map(Into::into),
-            });
+            let finding = OpenFinding::new(
+                rows.text("path", row)?,
+                rows.parsed("kind", row)?,
+                (rows.optional("expected", row)?, rows.optional("observed", row)?),
+                rows.int("leaves", row)?.unwrap_or(0) as u32,
+                rows.parsed("severity", row)?,
+                rows.optional("fold", row)?,
+            );
+            open.entry(rows.key(row)?).or_default().push(finding);
         }
     }
     let mut restored = Vec::new();

@@ -128,10 +128,10 @@ fn the_same_again_puts_out_nothing() {
     let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
     let seen = observation("v", r#"{"a":2}"#, 5);
     let first = observe(&mut comparator, &seen);
-    assert_eq!((first.findings.len(), first.verdicts.len(), first.states.len()), (1, 1, 1));
+    assert_eq!((first.transitions(), first.verdicts.len(), first.states.len()), (1, 1, 1));
     for again in [&seen, &observation("v", r#"{ "a": 2.0 }"#, 6)] {
         let output = observe(&mut comparator, again);
-        assert!(output.findings.is_empty() && output.verdicts.is_empty());
+        assert!(output.transitions() == 0 && output.verdicts.is_empty());
         assert!(output.states.is_empty(), "a cosmetic change is no change");
     }
     let late = observe(&mut comparator, &observation("v", r#"{"a":1}"#, 4));

@@ -107,7 +107,7 @@ fn origin() -> BatchOrigin {
 
 /// Everything that goes into the history, as text, sorted.
 fn rows(output: &Output) -> BTreeSet<String> {
-    let findings = output.findings.iter().map(|row| format!("{row:?}"));
+    let findings = output.findings().map(|row| format!("{row:?}"));
     let verdicts = output.verdicts.iter().map(|row| format!("{row:?}"));
     let states = output.states.iter().map(|row| format!("{row:?}"));
     let checks = output.checks.iter().map(|row| format!("{row:?}"));
@@ -123,10 +123,14 @@ fn short(comparator: &mut Comparator, rounds: &[&[u8]], size: usize, epoch: usiz
             let mut scanned: Vec<_> = some.iter().map(|block| reader.scan(block)).collect();
             scanned.iter_mut().for_each(|lines| reader.number(lines));
             assert!(scanned.iter().all(deployforge_formats::Lines::is_complete));
+            let prepared: Vec<_> =
+                scanned.iter().map(|lines| comparator.prepare(&lines.frame)).collect();
             let segments: Vec<Segment<'_>> = scanned
                 .iter()
-                .map(|lines| Segment::Frame {
+                .zip(&prepared)
+                .map(|(lines, prepared)| Segment::Frame {
                     frame: &lines.frame,
+                    prepared,
                     first: 0,
                     rows: lines.frame.len() as u32,
                     reader: &reader,
@@ -185,7 +189,7 @@ fn every_way_gives_the_same() {
         let foreign = Baseline { raw: Vec::new(), ..by_scan.clone() };
         let mut first = comparator(&foreign, LEVELS[0], Tier::Full);
         let output = short(&mut first, &[&base], 1 << 16, 2);
-        assert_eq!((output.findings.len(), output.levels.canonical), (0, 600), "the first pass");
+        assert_eq!((output.transitions(), output.levels.canonical), (0, 600), "the first pass");
     }
 }
 
@@ -196,11 +200,8 @@ fn findings_are_the_truth() {
     let (seen, truth) = items(Options { round: 1, drift: 0.05, change: 0.05, ..options });
     let mut comparator = comparator(&baseline(&base, true), LEVELS[0], Tier::Full);
     let output = short(&mut comparator, &[&seen], 1 << 16, 3);
-    let found: BTreeSet<(String, String)> = output
-        .findings
-        .iter()
-        .map(|row| (row.head.key.id.clone(), row.finding.path.to_string()))
-        .collect();
+    let found: BTreeSet<(String, String)> =
+        output.findings().map(|row| (row.key[4].to_owned(), row.path.to_owned())).collect();
     let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
     let truth: BTreeSet<(String, String)> = truth
         .split(|b| *b == b'\n')

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use deployforge_compare::{Baseline, Comparator, RejectRow};
 use deployforge_model::FixedClock;
-use deployforge_pipeline::{Engine, Recorder, read_inputs};
+use deployforge_pipeline::{Engine, FILE_BYTES, Recorder, read_inputs};
 use deployforge_state::DataDir;
 
 use super::stream::{feed_all, from_files, inputs, keep_rejects, say_totals, stored, total};
@@ -61,7 +61,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
     let feeds = read_inputs(snapshots, keys.seed, moment, stop);
     feed_all(&mut engine, &feeds, &bar, &mut |engine| {
         let pending = engine.pending();
-        if pending.verdicts.len() + pending.findings.len() < COMMIT_ROWS {
+        if pending.rows() < COMMIT_ROWS && pending.bytes() < FILE_BYTES {
             return Ok(());
         }
         settle(engine, recorder.as_mut())
@@ -92,7 +92,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
 fn settle(engine: &mut Engine, recorder: Option<&mut Recorder>) -> Result<(), CommandError> {
     let output = engine.take();
     match recorder {
-        Some(recorder) => Ok(recorder.commit(&output)?),
+        Some(recorder) => Ok(recorder.commit(output)?),
         None => Ok(()),
     }
 }

@@ -175,20 +175,20 @@ fn show(dir: &DataDir, name: &str, resource: Option<&str>, format: DiffFormat) -
     for i in 0..rows.len() {
         let row = rows.row(i);
         let wanted = resource.is_none_or(|wanted| {
-            row.id == wanted
-                || row.address == Some(wanted)
-                || row.aliases.split('\n').any(|alias| alias == wanted)
+            row.parts()[4] == wanted
+                || row.address() == Some(wanted)
+                || row.aliases().any(|alias| alias == wanted)
         });
         if wanted {
             found.push(ShowResource {
                 key: row.key(),
-                address: row.address.map(str::to_owned),
-                dialect: row.dialect.name(),
-                tainted: row.tainted,
-                deposed: row.deposed,
-                leaves: row.leaves,
+                address: row.address().map(str::to_owned),
+                dialect: row.dialect().name(),
+                tainted: row.is_tainted(),
+                deposed: row.is_deposed(),
+                leaves: row.leaves(),
                 state: resource
-                    .and_then(|_| std::str::from_utf8(row.state).ok())
+                    .and_then(|_| std::str::from_utf8(row.state()).ok())
                     .map(|t| raw(Some(t))),
             });
         }
@@ -254,20 +254,20 @@ fn as_observation(
     let row = rows.row(i);
     // Read back to be sure that a damaged row is an error here and not a false difference.
     canon
-        .stored_state(&mut Parser::default(), row.dialect, row.resource_type, row.state)
-        .map_err(|error| CommandError::new(format!("{}: {error}", row.id)))?;
+        .stored_state(&mut Parser::default(), row.dialect(), row.resource_type(), row.state())
+        .map_err(|error| CommandError::new(format!("{}: {error}", row.parts()[4])))?;
     Ok(Observation {
         key: row.key(),
-        dialect: row.dialect,
-        address: row.address.map(str::to_owned),
-        aliases: row.aliases.split('\n').map(str::to_owned).collect(),
+        dialect: row.dialect(),
+        address: row.address().map(str::to_owned),
+        aliases: row.aliases().map(str::to_owned).collect(),
         observed_at: None,
         version: None,
-        presence: if row.deposed { Presence::Deposed } else { Presence::Present },
+        presence: if row.is_deposed() { Presence::Deposed } else { Presence::Present },
         sweep: None,
         collection: None,
-        tainted: row.tainted,
-        state: row.state.to_vec(),
+        tainted: row.is_tainted(),
+        state: row.state().to_vec(),
         sensitive: Vec::new(),
         position: SourcePosition::default(),
     })

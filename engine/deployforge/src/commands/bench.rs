@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use deployforge_compare::{Comparator, LevelSwitch, Settings, Tables};
 use deployforge_model::Verdict;
-use deployforge_pipeline::{Committer, Engine, Input, Recorder, read_inputs};
+use deployforge_pipeline::{
+    Committer, Engine, FILE_BYTES, FILE_ROWS, Input, Recorder, read_inputs,
+};
 use deployforge_state::Purpose;
 use serde::Serialize;
 
@@ -136,25 +138,29 @@ fn observe(
 ) -> Result<(f64, u64), CommandError> {
     let bar = render::progress("observing", super::stream::total(&inputs), cli.quiet);
     let start = Instant::now();
-    let committer = Committer::new(recorder);
+    let rows = CommitConfig::default().rows;
+    let committer = Committer::new(recorder, rows as u64);
     let stop = Arc::new(AtomicBool::new(false));
     let feeds = read_inputs(inputs, seed, setup::clock(), stop);
     let mut findings = 0;
+    let mut alive = true;
     let mut hand_on = |engine: &mut Engine, least: usize| {
         let pending = engine.pending();
-        if pending.findings.len() + pending.verdicts.len() + pending.states.len() >= least {
+        if pending.rows() >= least || pending.bytes() >= FILE_BYTES {
             let output = engine.take();
-            findings += output.findings.len() as u64;
-            committer.commit(output);
+            findings += output.transitions() as u64;
+            alive &= committer.commit(output);
         }
+        alive
     };
-    let rows = CommitConfig::default().rows;
-    feed_all(engine, &feeds, &bar, &mut |engine| {
-        hand_on(engine, rows);
-        Ok(())
-    })?;
+    let broken = || CommandError::new("the history could not be written");
+    let fed = feed_all(engine, &feeds, &bar, &mut |engine| {
+        if hand_on(engine, FILE_ROWS.min(rows)) { Ok(()) } else { Err(broken()) }
+    });
     hand_on(engine, 0);
+    // Why it broke is what matters.
     committer.finish()?;
+    fed?;
     bar.finish_and_clear();
     Ok((start.elapsed().as_secs_f64(), findings))
 }

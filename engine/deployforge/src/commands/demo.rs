@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use deployforge_compare::{Baseline, Comparator, OpenFinding, Output, RowHead};
+use deployforge_compare::{Baseline, Comparator, FindingRow, Output, RowHead};
 use deployforge_formats::KeyDefaults;
-use deployforge_model::{BaselineKind, FindingKind, Transition, Verdict, schema};
+use deployforge_model::{BaselineKind, FindingKind, Timestamp, Transition, Verdict, schema};
 use deployforge_pipeline::{Engine, Input};
 use deployforge_policy::Environment;
 use deployforge_sources::{FolderWatch, Location};
@@ -180,26 +180,30 @@ fn stream_files(root: &Path) -> Result<Vec<Input>, CommandError> {
     Ok(all.into_iter().map(with_account).collect())
 }
 
-/// Prints what drifts as it drifts, in the order in which it was observed.
-fn print_events(output: &Output) {
-    let mut lines: Vec<(deployforge_model::Timestamp, String)> = Vec::new();
-    for row in &output.verdicts {
+/// Prints what drifts as it drifts, in the order in which it was observed. `shown`: how many findings
+/// and verdicts were printed before.
+fn print_events(output: &Output, shown: (usize, usize)) {
+    let mut lines: Vec<(Timestamp, String)> = Vec::new();
+    for row in &output.verdicts[shown.1..] {
         let event = match row.verdict {
             Some(Verdict::Missing) => ("missing", RED),
             Some(Verdict::Unmanaged) => ("unmanaged", YELLOW),
             None => ("gone", DIM),
             _ => continue,
         };
-        lines.push((row.head.observed_at, event_line(&row.head, event, "")));
+        let RowHead { key, address, environment, observed_at, .. } = &row.head;
+        let what = (key.parts(), address.as_deref(), &**environment);
+        lines.push((*observed_at, event_line(*observed_at, what, event, "")));
     }
-    for row in output.findings.iter().filter(|row| row.finding.counts()) {
+    for row in output.findings().skip(shown.0).filter(FindingRow::counts) {
         let event = match row.transition {
             Transition::Opened => ("drifted", YELLOW),
             Transition::Changed => ("changed", YELLOW),
             Transition::Closed => ("put right", GREEN),
         };
-        let difference = difference(row.transition, &row.finding);
-        lines.push((row.head.observed_at, event_line(&row.head, event, &difference)));
+        let what = (row.key, row.address, row.environment);
+        let line = event_line(row.observed_at, what, event, &difference(&row));
+        lines.push((row.observed_at, line));
     }
     lines.sort();
     for (_, line) in lines {
@@ -207,12 +211,11 @@ fn print_events(output: &Output) {
     }
 }
 
-fn difference(transition: Transition, finding: &OpenFinding) -> String {
-    let path = shorten(&safe(&finding.path), 64);
+fn difference(finding: &FindingRow<'_>) -> String {
+    let path = shorten(&safe(finding.path), 64);
     let text = |text: Option<&str>| shorten(&safe(&value(&raw(text))), 36);
-    let (expected, observed) =
-        (text(finding.expected.as_deref()), text(finding.observed.as_deref()));
-    match (transition, finding.kind) {
+    let (expected, observed) = (text(finding.expected), text(finding.observed));
+    match (finding.transition, finding.kind) {
         (Transition::Closed, _) => path,
         (_, FindingKind::Added) => format!("{path}: added {observed}"),
         (_, FindingKind::Removed) => format!("{path}: removed {expected}"),
@@ -220,16 +223,21 @@ fn difference(transition: Transition, finding: &OpenFinding) -> String {
     }
 }
 
-fn event_line(head: &RowHead, (event, style): (&str, anstyle::Style), difference: &str) -> String {
-    let time = head.observed_at.to_string();
+/// One line: when, what happened to which resource of which environment, and what differs.
+fn event_line(
+    at: Timestamp,
+    (key, address, environment): ([&str; 5], Option<&str>, &str),
+    (event, style): (&str, anstyle::Style),
+    difference: &str,
+) -> String {
+    let time = at.to_string();
     let time = time.get(11..19).unwrap_or("");
-    let kind = head.key.resource_type.trim_start_matches("AWS::");
-    let name = match &head.address {
+    let kind = key[3].trim_start_matches("AWS::");
+    let name = match address {
         Some(address) => safe(address),
-        None => safe(&format!("{kind} {}", head.key.id)),
+        None => safe(&format!("{kind} {}", key[4])),
     };
     let name = shorten(&name, 44);
-    let environment = &head.environment;
     format!("{time:8}  {style}{event:10}{RESET}  {environment:11}  {name:44}  {difference}")
 }
 

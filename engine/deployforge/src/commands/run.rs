@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use deployforge_compare::{Baseline, Comparator, Output};
 use deployforge_formats::split_prefix;
-use deployforge_pipeline::{Engine, Feed, Input, Recorder, read_inputs};
+use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
 use deployforge_state::{DataDir, FileMark};
 
@@ -118,7 +118,7 @@ fn baselines(dir: &DataDir, wanted: &[BaselineRef]) -> Result<Vec<Baseline>, Com
 }
 
 /// Called with what came out of each feed, before it is committed.
-type Watcher<'a> = Box<dyn FnMut(&Output) + 'a>;
+type Watcher<'a> = Box<dyn FnMut(&Output, (usize, usize)) + 'a>;
 
 /// Sources into an engine, commits, and the frontier.
 pub(super) struct Stream<'a> {
@@ -232,8 +232,8 @@ impl Stream<'_> {
                 None => self.engine.flush(),
             }
             let pending = self.engine.pending();
-            let rows = pending.verdicts.len() + pending.findings.len() + pending.states.len();
-            if rows >= self.commit.rows
+            if pending.rows() >= self.commit.rows
+                || pending.bytes() >= FILE_BYTES
                 || self.last_commit.elapsed().as_secs_f64() >= self.commit.interval_seconds
             {
                 self.commit()?;
@@ -275,22 +275,16 @@ impl Stream<'_> {
         self.status.set_message(format!("{} observations", totals.observations));
         let pending = self.engine.pending();
         if let Some(watch) = &mut self.on_output {
-            let (findings, verdicts) = self.shown;
-            let fresh = Output {
-                findings: pending.findings[findings..].to_vec(),
-                verdicts: pending.verdicts[verdicts..].to_vec(),
-                ..Output::default()
-            };
-            watch(&fresh);
+            watch(pending, self.shown);
         }
-        self.shown = (pending.findings.len(), pending.verdicts.len());
+        self.shown = (pending.transitions(), pending.verdicts.len());
     }
 
     /// Rows first, then the frontier that stands for them.
     fn commit(&mut self) -> Result<(), CommandError> {
         let output = self.engine.take();
         self.shown = (0, 0);
-        self.recorder.commit(&output)?;
+        self.recorder.commit(output)?;
         if !self.marks.is_empty() {
             for (source, file, mark) in self.marks.drain(..) {
                 self.frontier.files.entry(source).or_default().insert(file, mark);

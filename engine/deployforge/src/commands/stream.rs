@@ -163,8 +163,9 @@ pub(crate) fn keep_rejects(
     rejects: Vec<RejectRow>,
 ) -> Result<(), CommandError> {
     let fresh = rejects.into_iter().filter(|reject| !known.contains(&reject.id())).collect();
-    let output = deployforge_compare::Output { rejects: fresh, ..Default::default() };
-    Ok(recorder.commit(&output)?)
+    let mut output = deployforge_compare::Output::default();
+    output.rejects = fresh;
+    Ok(recorder.commit(output)?)
 }
 
 /// Feeds inputs to an engine until they end, moving a bar; `each` runs after every feed.

@@ -1,0 +1,321 @@
+//! What can be said of a frame's rows before their shards are asked.
+//!
+//! Reading a state, comparing it with its baseline and looking up the values of what differs take most
+//! of the time, and none of it depends on what a shard knows of the resource besides the baseline. So
+//! it is done here, block by block while the block is in the processor's cache, for all rows whose raw
+//! fingerprint is not the last one; a shard then only decides whether the observation counts, and what
+//! changed since the last. The result is that of [`compare`](crate::compare) over the whole states:
+//! units differ only below objects that both sides have, and those are compared member by member.
+
+use std::sync::{Mutex, PoisonError};
+
+use deployforge_canon::fold::plainly_differ;
+use deployforge_canon::{locate, value_at};
+use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason};
+
+use crate::claim::tree;
+use crate::diff::{Score, compare, compare_at};
+use crate::entry::Entry;
+use crate::findings::{COLUMN_BYTES, Findings, OpenFinding};
+use crate::judge::{Judgement, finding_of, subject};
+use crate::route::{Routed, Routes};
+use crate::rows::BaselineRow;
+use crate::shard::{Context, Shard, Tools};
+
+/// The rows of a frame, sorted by shard, and what is known of those that changed.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    pub(crate) routes: Routes,
+    /// Each is taken once, by the shard that judges the row.
+    changes: Vec<Mutex<Option<Change>>>,
+    /// Their findings as they would be put out if none was open before. What was observed at
+    /// [`WHEN_TAKEN_IN`] does not say when.
+    findings: Mutex<Findings>,
+}
+
+/// What a state that was read came to.
+#[derive(Debug)]
+pub(crate) struct Change {
+    /// Its canonical fingerprint.
+    pub(crate) canonical: u64,
+    /// How it compares with the baseline; `None` if its fingerprint was the last one known.
+    pub(crate) compared: Option<Compared>,
+}
+
+/// What comparing a state with the baseline came to.
+#[derive(Debug)]
+pub(crate) struct Compared {
+    pub(crate) judgement: Judgement,
+    /// Canonical text of the state where it is kept.
+    pub(crate) state: Option<String>,
+    /// Attributes that were compared one by one.
+    pub(crate) checks: u64,
+    /// Something differs though no hash does.
+    pub(crate) collision: bool,
+    /// Where all its findings stand as opened in what was prepared: the first, and how many.
+    pub(crate) rows: Option<(u32, u32)>,
+}
+
+/// What is known of a row before it is judged.
+pub(crate) enum Known {
+    /// Nothing yet.
+    Nothing,
+    /// The scan was wrong: the parser has to read the record.
+    Unreadable,
+    /// Its change.
+    Change(Change),
+}
+
+/// No change was read, and none could be.
+const NOTHING: u32 = u32::MAX;
+const UNREADABLE: u32 = u32::MAX - 1;
+
+impl Prepared {
+    /// Reads the rows that changed.
+    pub(crate) fn new(
+        context: &Context,
+        frame: &Frame,
+        mut found: Vec<(u8, Routed)>,
+        shards: &[Shard],
+        tools: &mut Tools,
+    ) -> Self {
+        let mut changes = Vec::new();
+        let prepare = Prepare { context, frame };
+        let unsettled = |shard: &Shard, routed: &Routed| -> Option<u32> {
+            let at = routed.at().filter(|_| !routed.is_unmapped())?;
+            let entry = shard.at(at);
+            let settled = entry.raw == routed.raw && context.settings.levels.fingerprint;
+            (!settled && entry.is_plain(frame.dialect)).then_some(at)
+        };
+        let changed =
+            |(s, routed): &&(u8, Routed)| unsettled(&shards[usize::from(*s)], routed).is_some();
+        let length = found.iter().filter(changed).count();
+        changes.reserve_exact(length);
+        let mut findings = Findings::with_capacity(length);
+        for (shard, routed) in &mut found {
+            let shard = &shards[usize::from(*shard)];
+            let Some(at) = unsettled(shard, routed) else { continue };
+            let (entry, row) = (shard.at(at), routed.row as usize);
+            let Some(mut change) = prepare.change(shard, entry, row, tools) else {
+                routed.change = UNREADABLE;
+                continue;
+            };
+            if let Some(compared) = &mut change.compared {
+                prepare.put_findings(entry, routed, compared, &mut findings);
+            }
+            routed.change = changes.len() as u32;
+            changes.push(Mutex::new(Some(change)));
+        }
+        let routes = Routes::sort(&found, shards.len());
+        Self { routes, changes, findings: Mutex::new(findings) }
+    }
+
+    /// Takes the findings at these places, in their order, out of what was prepared; all rows of the
+    /// frame are judged. `accepted`: first and how many.
+    pub(crate) fn take_findings(&self, accepted: &[(u32, u32)], whole: bool) -> Findings {
+        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows: usize = accepted.iter().map(|(_, length)| *length as usize).sum();
+        if whole && rows == findings.len() {
+            return std::mem::take(&mut findings);
+        }
+        let mut keep = vec![false; findings.len()];
+        for (first, length) in accepted {
+            keep[*first as usize..(first + length) as usize].fill(true);
+        }
+        findings.filter(&keep)
+    }
+
+    /// Takes what is known of a row.
+    pub(crate) fn take(&self, routed: &Routed) -> Known {
+        match routed.change {
+            NOTHING => Known::Nothing,
+            UNREADABLE => Known::Unreadable,
+            at => {
+                let change = &self.changes[at as usize];
+                let change = change.lock().unwrap_or_else(PoisonError::into_inner).take();
+                change.map_or(Known::Nothing, Known::Change)
+            }
+        }
+    }
+}
+
+/// Reads and compares rows of one frame.
+pub(crate) struct Prepare<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) frame: &'a Frame,
+}
+
+/// The time of an observation whose source does not say when it was made.
+pub(crate) const WHEN_TAKEN_IN: Timestamp = Timestamp(i64::MAX);
+
+/// The key of a row that a baseline row declares: read from the frame, which is at hand, unless it goes
+/// by another name there.
+pub(crate) fn key<'k>(
+    frame: &'k Frame,
+    row: usize,
+    entry: &Entry,
+    expected: BaselineRow<'k>,
+) -> [&'k str; 5] {
+    if !entry.is(frame.key128(row)) {
+        return expected.parts();
+    }
+    let [account, region, kind, id] = frame.parts(row);
+    [frame.provider, account, region, kind, id]
+}
+
+impl Prepare<'_> {
+    /// Writes the findings down as they would be put out if none was open before.
+    fn put_findings(
+        &self,
+        entry: &Entry,
+        routed: &Routed,
+        compared: &mut Compared,
+        findings: &mut Findings,
+    ) {
+        let found = &compared.judgement.findings;
+        let Some(expected) = self.context.row(entry) else { return };
+        if found.is_empty() || findings.bytes() >= COLUMN_BYTES {
+            return;
+        }
+        compared.rows = Some((findings.len() as u32, found.len() as u32));
+        let key = key(self.frame, routed.row as usize, entry, expected);
+        let dialect = self.frame.dialect;
+        let subject = subject(self.context, entry, key, expected.address(), dialect);
+        let observed_at = routed.observed_at().unwrap_or(WHEN_TAKEN_IN);
+        let opened = found.iter().map(|finding| (Transition::Opened, finding));
+        findings.push(&subject, observed_at, opened);
+    }
+
+    /// Levels 1 and 2 of a row of which the baseline has a plain entry. `None`: the record has to be
+    /// read by the parser.
+    pub(crate) fn change(
+        &self,
+        shard: &Shard,
+        entry: &Entry,
+        row: usize,
+        tools: &mut Tools,
+    ) -> Option<Change> {
+        let settings = &self.context.settings;
+        let seed = &self.context.seed;
+        let (kind, state) = (self.frame.kind(row), self.frame.state(row));
+        let Tools { parser, flat, orders, differing } = tools;
+        if !settings.canon.flatten(parser, seed, self.frame.dialect, kind, state, flat) {
+            return None;
+        }
+        let canonical = flat.fingerprint(seed);
+        if canonical == entry.canonical && settings.levels.canonical {
+            return Some(Change { canonical, compared: None });
+        }
+        let by_hash = settings.levels.attributes
+            && !settings.policy.weighs(kind)
+            && shard
+                .hashes
+                .differing(&self.context.shapes, orders, entry.attributes, flat, differing)
+                .is_some();
+        let expected = self.context.row(entry)?;
+        let mut compared = None;
+        if by_hash && !differing.is_empty() {
+            compared = self.by_units(expected, entry, row, tools);
+        }
+        let suspect = by_hash && tools.differing.is_empty();
+        let mut compared =
+            compared.unwrap_or_else(|| self.as_whole(expected, entry, row, tools, suspect));
+        if by_hash {
+            compared.checks += tools.flat.units.len() as u64;
+        }
+        Some(Change { canonical, compared: Some(compared) })
+    }
+
+    /// Compares the units whose hashes differ. `None` where they cannot be found.
+    fn by_units(
+        &self,
+        expected: BaselineRow<'_>,
+        entry: &Entry,
+        row: usize,
+        tools: &mut Tools,
+    ) -> Option<Compared> {
+        let context = self.context;
+        let canon = &context.settings.canon;
+        let options = context.options(entry);
+        let (dialect, kind) = (self.frame.dialect, self.frame.kind(row));
+        let (text, whole) = (self.frame.state(row).text, expected.state());
+        let keep = context.settings.tables.keep_states();
+        let (mut state, mut copied) = (String::new(), 0);
+        let Tools { parser, flat, differing, .. } = tools;
+        let mut findings = Vec::with_capacity(differing.len());
+        let mut score = Score::default();
+        for (number, at) in differing.iter() {
+            let (from, to) = flat.units[*at as usize].span;
+            let path = context.shapes.path(entry.attributes, *number)?;
+            let start = match expected.unit(*number) {
+                Some(start) => start,
+                None => locate(whole, &[*number])?.first()?.span.start,
+            };
+            let was_text = value_at(whole, start)?;
+            let is_text = &text[from as usize..to as usize];
+            if let (Some((was, is)), false) = (plainly_differ(was_text, is_text), keep) {
+                findings.push(changed(context, kind, path, was, is));
+                score.add_changed();
+                continue;
+            }
+            let was = canon.unit(parser, dialect, kind, path, was_text, true).ok()?;
+            let is = canon.unit(parser, dialect, kind, path, is_text, false).ok()?;
+            if keep {
+                state.push_str(std::str::from_utf8(&whole[copied..start]).ok()?);
+                state.push_str(&is.to_json());
+                copied = start + was_text.len();
+            }
+            for difference in &compare_at(path, &was, &is, options) {
+                score.add(difference);
+                findings.push(finding_of(context, kind, difference));
+            }
+        }
+        if keep {
+            state.push_str(std::str::from_utf8(&whole[copied..]).ok()?);
+        }
+        let judgement = Judgement::found(findings, score.of(expected.leaves()));
+        Some(Compared {
+            judgement,
+            state: keep.then_some(state),
+            checks: 0,
+            collision: false,
+            rows: None,
+        })
+    }
+
+    /// Compares the states as wholes. `suspect`: no hash says that they differ.
+    fn as_whole(
+        &self,
+        expected: BaselineRow<'_>,
+        entry: &Entry,
+        row: usize,
+        tools: &mut Tools,
+        suspect: bool,
+    ) -> Compared {
+        let Context { settings, .. } = self.context;
+        let (dialect, kind) = (self.frame.dialect, self.frame.kind(row));
+        let parser = &mut tools.parser;
+        let was = settings.canon.stored_state(parser, dialect, kind, expected.state());
+        let is = tree(&settings.canon, parser, self.frame, row);
+        let (Ok(was), Some(is)) = (was, is) else {
+            let judgement = Judgement::unknown(UnknownReason::Unreadable);
+            return Compared { judgement, state: None, checks: 0, collision: false, rows: None };
+        };
+        let options = self.context.options(entry);
+        let comparison = compare(&was.root, &is, options, &settings.policy, kind);
+        Compared {
+            checks: u64::from(comparison.leaves),
+            collision: suspect && !comparison.differences.is_empty(),
+            judgement: Judgement::of(self.context, kind, comparison),
+            state: settings.tables.keep_states().then(|| is.to_json()),
+            rows: None,
+        }
+    }
+}
+
+/// The finding that a scalar is another one.
+fn changed(context: &Context, kind: &str, path: &str, was: &str, is: &str) -> OpenFinding {
+    let changed = FindingKind::Changed;
+    let severity = context.settings.policy.severity(kind, path, changed);
+    OpenFinding::new(path, changed, (Some(was), Some(is)), 1, severity, None)
+}
