@@ -46,6 +46,7 @@ fn figures_add_up() {
             assert_eq!(number(&figures, "drifted"), drifted, "{options} {more}");
             assert_eq!(number(&figures, "findings"), drifted, "{options} {more}");
             assert_eq!(number(&figures, "hash_collisions"), 0, "{options} {more}");
+            assert_eq!(number(&figures, "scrub_mismatches"), 0, "{options} {more}");
             let levels = &figures["levels"];
             let [raw, canonical, compared] =
                 ["fingerprint", "canonical", "compared"].map(|level| number(levels, level));

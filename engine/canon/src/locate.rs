@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use deployforge_model::path;
+use deployforge_model::{path, special};
 
 use crate::node::SECRET_MEMBER;
-use crate::walk::special;
 
 /// One unit in canonical text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +88,8 @@ impl Search<'_> {
             return Some(false);
         }
         let name = self.text.get(at + 2..).unwrap_or_default();
-        Some(!name.starts_with(SECRET_MEMBER.as_bytes()))
+        let rest = name.strip_prefix(SECRET_MEMBER.as_bytes());
+        Some(rest.and_then(|rest| rest.first()) != Some(&b'"'))
     }
 
     fn unit(&mut self, start: usize, end: usize) -> Option<()> {

@@ -198,4 +198,14 @@ mod tests {
         assert_eq!(Number::from_text("abc"), None);
         assert_eq!(Number::from_text("1e99999999999999999999"), None);
     }
+
+    #[test]
+    fn numbers_follow_the_grammar() {
+        for good in ["0", "-0", "10", "1.5", "-1.50e+10", "0e0", "1E-2"] {
+            assert!(is_json_number(good.as_bytes()), "{good}");
+        }
+        for bad in ["", "-", "01", "1.", ".5", "1e", "1e+", "+1", "1.5.2", "--1"] {
+            assert!(!is_json_number(bad.as_bytes()), "{bad}");
+        }
+    }
 }

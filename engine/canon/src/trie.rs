@@ -72,9 +72,6 @@ pub(crate) struct Node {
     /// The object that the value is, and the elements of the array that it is.
     object: Id,
     elements: Id,
-    before: Id,
-    members: u32,
-    sort: Sort,
     kind: Option<ArrayKind>,
     /// The name stands twice, or says secret: the exact way decides.
     pub(crate) refused: bool,
@@ -82,12 +79,24 @@ pub(crate) struct Node {
     pub(crate) is_label: bool,
 }
 
+/// What of a node only learning asks for: kept apart, so that nodes stay small.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    before: Id,
+    /// Members of the object up to this one.
+    members: u32,
+    sort: Sort,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
     nodes: Vec<Node>,
+    links: Vec<Link>,
     texts: Vec<u8>,
     children: HashMap<u64, Id, ByHash>,
     roots: HashMap<u64, Id, ByHash>,
+    /// Nodes and bytes of names when the walk under way began.
+    begun: (usize, usize),
 }
 
 impl Trie {
@@ -95,10 +104,12 @@ impl Trie {
     pub(crate) fn root(&mut self, of_type: u64) -> Id {
         if self.nodes.len() > NODES_MAX || self.texts.len() > TEXT_MAX {
             self.nodes.clear();
+            self.links.clear();
             self.texts.clear();
             self.children.clear();
             self.roots.clear();
         }
+        self.begun = (self.nodes.len(), self.texts.len());
         if let Some(root) = self.roots.get(&of_type) {
             return *root;
         }
@@ -110,9 +121,10 @@ impl Trie {
         root
     }
 
-    /// A state of very many names is left to the exact way.
+    /// A state of very many names, whatever was learnt before it, is left to the exact way.
     pub(crate) fn is_full(&self) -> bool {
-        self.nodes.len() > NODES_MAX * 2 || self.texts.len() > TEXT_MAX * 2
+        let (nodes, bytes) = self.begun;
+        self.nodes.len() > nodes + NODES_MAX || self.texts.len() > bytes + TEXT_MAX
     }
 
     #[inline]
@@ -130,13 +142,11 @@ impl Trie {
             next: 0,
             object: 0,
             elements: 0,
-            before,
-            members: 0,
-            sort,
             kind: None,
             refused: false,
             is_label: false,
         });
+        self.links.push(Link { before, members: 0, sort });
         id
     }
 
@@ -166,13 +176,15 @@ impl Trie {
     #[cold]
     fn learn(&mut self, seed: &Seed, before: Id, name: &[u8], hash: u64, key: u64) -> Id {
         let (mut unique, mut at) = (true, before);
-        while self.nodes[at as usize].sort == Sort::Member {
+        while self.links[at as usize].sort == Sort::Member {
             unique &= self.nodes[at as usize].name != hash;
-            at = self.nodes[at as usize].before;
+            at = self.links[at as usize].before;
         }
         let path = hash::member_path(seed, self.nodes[at as usize].path, hash);
         let id = self.add(Sort::Member, path, before);
-        let Node { layout, members, .. } = self.nodes[before as usize];
+        let layout = self.nodes[before as usize].layout;
+        let members = self.links[before as usize].members;
+        self.links[id as usize].members = members + 1;
         let start = self.texts.len() as u32;
         self.texts.push(b'"');
         self.texts.extend_from_slice(name);
@@ -183,7 +195,6 @@ impl Trie {
         node.name = hash;
         node.layout = seed.mix(layout, path);
         node.text = (start, name.len() as u32 + 3);
-        node.members = members + 1;
         // A format may spell `relationshipName` otherwise: its reader decides.
         node.refused = !unique || secret || name == b"relationshipName" || members >= MEMBERS_MAX;
         node.is_label = matches!(name, b"name" | b"Name" | b"key" | b"Key");
@@ -229,20 +240,20 @@ impl Trie {
         let mut path = Vec::new();
         let mut at = of;
         while at != 0 {
-            let node = &self.nodes[at as usize];
-            match node.sort {
-                Sort::Object => at = node.before,
+            let link = self.links[at as usize];
+            match link.sort {
+                Sort::Object => at = link.before,
                 Sort::Element => {
                     // No rule tells one element from another: the caller saw to it.
                     path.push("0".to_owned());
-                    at = node.before;
+                    at = link.before;
                 }
                 Sort::Member => {
-                    let (start, length) = node.text;
+                    let (start, length) = self.nodes[at as usize].text;
                     let name = &self.texts[start as usize + 1..(start + length) as usize - 2];
                     path.push(String::from_utf8_lossy(name).into_owned());
-                    while self.nodes[at as usize].sort == Sort::Member {
-                        at = self.nodes[at as usize].before;
+                    while self.links[at as usize].sort == Sort::Member {
+                        at = self.links[at as usize].before;
                     }
                 }
             }

@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use deployforge_model::{Dialect, MemberKind, Seed, StateForm, StateMember};
+use deployforge_model::{Dialect, MemberKind, Seed, StateForm, StateMember, special};
 
 use crate::flat::{Flat, Unit};
 use crate::hash;
@@ -412,35 +412,3 @@ impl Walk<'_> {
         Some((hash::number(self.seed, &Number::from_text(text)?), at + length))
     }
 }
-
-/// Where the first quote, backslash or control character stands, eight bytes at a time, and whether
-/// everything before it is ASCII.
-#[inline]
-pub(crate) fn special(text: &[u8]) -> Option<(usize, bool)> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut at = 0;
-    let mut high = 0;
-    while let Some(bytes) = text.get(at..at + 8) {
-        let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let zero = |x: u64| x.wrapping_sub(LOW) & !x;
-        let quote = zero(word ^ (LOW * u64::from(b'"')));
-        let backslash = zero(word ^ (LOW * u64::from(b'\\')));
-        let control = word.wrapping_sub(LOW * 0x20) & !word;
-        let found = (quote | backslash | control) & HIGH;
-        if found != 0 {
-            // The lowest hit is exact; those above it need not be.
-            let lowest = found & found.wrapping_neg();
-            high |= word & HIGH & (lowest - 1);
-            return Some((at + (found.trailing_zeros() / 8) as usize, high == 0));
-        }
-        high |= word & HIGH;
-        at += 8;
-    }
-    let rest = &text[at..];
-    let found = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
-    Some((at + found, high == 0 && rest[..found].is_ascii()))
-}
-
-#[cfg(test)]
-mod tests;

@@ -242,6 +242,10 @@ impl Comparator {
             accepted[segment as usize].push((first, length));
         }
         for (segment, accepted) in segments.iter().zip(accepted) {
+            // A frame in pieces was scrubbed once, as a whole.
+            if let Segment::Frame { prepared, first: 0, .. } = segment {
+                all.scrubbed.add(prepared.scrubbed);
+            }
             if let (Segment::Frame { frame, prepared, rows, .. }, false) =
                 (segment, accepted.is_empty())
             {
@@ -253,6 +257,7 @@ impl Comparator {
             }
         }
         outputs.into_iter().for_each(|output| all.merge(output));
+        all.join();
         let minute = origin.ingested_at.minute();
         all.name_counts(|group| self.context.groups.name(group, minute, &origin.source));
         all

@@ -75,6 +75,11 @@ impl OpenFinding {
     pub fn counts(&self) -> bool {
         self.fold.is_none() && self.kind.counts()
     }
+
+    /// Bytes of all its texts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.text.len()
+    }
 }
 
 fn or_empty(text: Option<&str>) -> &str {
@@ -204,8 +209,9 @@ const ROW_BYTES: [usize; TEXTS] = [32, 32, 4, 12, 12, 24, 32, 8, 32, 8];
 /// Text in one column beyond which no more is added: an Arrow column holds 2 GiB.
 pub(crate) const COLUMN_BYTES: usize = 256 << 20;
 
-/// Rows that are joined at least, where there are more, into one batch of the history.
-const BATCH_ROWS: usize = 4096;
+/// Chunks of fewer rows are joined with those after them into one batch of the history; larger ones
+/// are not worth the copy.
+const BATCH_ROWS: usize = 128;
 
 /// Transitions of findings of one source, taken in at one time, as columns of the table `findings`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -289,7 +295,7 @@ impl Findings {
 
     /// Bytes of the longest column of text.
     pub(crate) fn bytes(&self) -> usize {
-        let optional = [&self.expected, &self.observed].map(|column| &column.texts);
+        let optional = [&self.address, &self.expected, &self.observed].map(|column| &column.texts);
         self.texts.iter().chain(optional).map(|texts| texts.bytes.len()).max().unwrap_or(0)
     }
 
@@ -326,6 +332,14 @@ impl Findings {
             self.baseline_version.push(subject.baseline_version());
             self.observed_at.push(observed_at);
         }
+    }
+
+    /// Without room for more, if there is much.
+    pub(crate) fn shrunk(self) -> Self {
+        if self.transition.capacity() < self.len() * 2 {
+            return self;
+        }
+        Self::concat(std::iter::once(&self))
     }
 
     /// Some of the rows.
@@ -370,6 +384,15 @@ impl Findings {
 }
 
 impl Chunk {
+    /// Chunks of one source and time as one.
+    pub(crate) fn join(chunks: Vec<Self>) -> Vec<Self> {
+        let Some(Self { source, ingested_at, .. }) = chunks.first().cloned() else {
+            return chunks;
+        };
+        let findings = Findings::concat(chunks.iter().map(|chunk| &chunk.findings));
+        vec![Self { findings, source, ingested_at }]
+    }
+
     pub(crate) fn rows(&self) -> impl Iterator<Item = FindingRow<'_>> {
         (0..self.findings.len()).map(|row| self.row(row))
     }

@@ -127,7 +127,8 @@ impl<'a, 'b> Judge<'a, 'b> {
             return self.deleted(raw);
         }
         if let Some(judgement) = self.not_comparable(unmapped) {
-            self.entry.raw = raw;
+            // What can be compared again is judged afresh, even if it is the state from before.
+            (self.entry.raw, self.entry.canonical) = (0, 0);
             return self.settle(judgement, None);
         }
         self.judge_present(raw);
@@ -566,12 +567,9 @@ fn put_transitions<'h>(
     if old.is_empty() && new.is_empty() {
         return;
     }
-    let head = head(entry);
-    let findings = out.findings_of(head.source, head.ingested_at);
-    let (subject, observed_at) = (&head.subject, head.observed_at);
     if old.is_empty() {
         let opened = new.iter().map(|finding| (Transition::Opened, finding));
-        return findings.push(subject, observed_at, opened);
+        return out.put_findings(&head(entry), opened);
     }
     let known: HashMap<&str, &OpenFinding> = old.iter().map(|f| (f.path(), f)).collect();
     let current: HashSet<&str> = new.iter().map(OpenFinding::path).collect();
@@ -582,5 +580,8 @@ fn put_transitions<'h>(
     });
     let gone = old.iter().filter(|finding| !current.contains(finding.path()));
     let gone = gone.map(|finding| (Transition::Closed, finding));
-    findings.push(subject, observed_at, begun.chain(gone));
+    let mut rows = begun.chain(gone).peekable();
+    if rows.peek().is_some() {
+        out.put_findings(&head(entry), rows);
+    }
 }

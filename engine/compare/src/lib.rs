@@ -3,7 +3,7 @@
 //! A [`Baseline`] holds what resources should be, in Arrow columns. A [`Comparator`] splits what it
 //! knows into shards; [`Comparator::apply`] judges an observation batch, one rayon task per shard,
 //! and returns an [`Output`]: transitions of findings and verdicts, changed states, rollups. The
-//! work itself is [`Shard::apply`], one function from shard state and a slice of observations to
+//! work itself is `Shard::apply`, one function from shard state and a slice of observations to
 //! differences, in three levels: raw fingerprint, canonical fingerprint, attribute by attribute
 //! ([`compare`]).
 //!
@@ -33,6 +33,6 @@ pub use diff::{Comparison, DiffOptions, Difference, compare};
 pub use entry::Restored;
 pub use findings::{FindingRow, OpenFinding};
 pub use output::{CheckCounts, Levels, Output, RejectRow, RowHead, StateRow, VerdictRow};
-pub use prepare::Prepared;
+pub use prepare::{Prepared, Scrubbed};
 pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
 pub use shard::{BatchOrigin, LevelSwitch, Segment, Settings, Tables, Tier};

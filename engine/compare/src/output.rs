@@ -10,11 +10,12 @@ use arrow::array::{
 use arrow::datatypes::SchemaRef;
 use deployforge_canon::CanonError;
 use deployforge_model::{
-    Dialect, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, UnknownReason,
-    Verdict, schema,
+    Dialect, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
+    UnknownReason, Verdict, schema,
 };
 
-use crate::findings::{COLUMN_BYTES, Chunk, FindingRow, Findings, resource_id};
+use crate::findings::{COLUMN_BYTES, Chunk, FindingRow, Findings, OpenFinding, resource_id};
+use crate::prepare::Scrubbed;
 
 /// Fields that every row of a resource shares.
 #[derive(Clone, Debug)]
@@ -231,6 +232,8 @@ pub struct Levels {
 pub struct Output {
     /// Transitions of findings.
     findings: Vec<Chunk>,
+    /// What was counted of them and of states, and up to which of each.
+    counted: Counted,
     /// Rows of segments whose prepared findings hold: the segment's number, the first finding, how many.
     pub(crate) accepted: Vec<(u32, u32, u32)>,
     /// Transitions of verdicts.
@@ -249,10 +252,31 @@ pub struct Output {
     pub attribute_checks: u64,
     /// States that were compared in full although their fingerprints differed and no attribute did.
     pub collisions: u64,
+    /// What the scrubber found.
+    pub scrubbed: Scrubbed,
     /// Records that a scan had claimed and the parser refused.
     pub unread: u64,
     /// Counts by group, before they are named in `checks`; empty in what a comparator gives.
     pub groups: Vec<CheckCounts>,
+}
+
+/// Chunks of fewer rows on average are joined.
+const SMALL_CHUNK: usize = 64;
+
+/// What was counted of an output's chunks and states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counted {
+    chunks: usize,
+    transitions: usize,
+    finding_bytes: usize,
+    states: usize,
+    state_bytes: usize,
+}
+
+impl StateRow {
+    fn bytes(&self) -> usize {
+        self.state.as_ref().map_or(0, String::len)
+    }
 }
 
 impl Output {
@@ -268,27 +292,66 @@ impl Output {
 
     /// How many transitions of findings there are.
     pub fn transitions(&self) -> usize {
-        self.findings.iter().map(|chunk| chunk.findings.len()).sum()
+        let rest = &self.findings[self.counted.chunks..];
+        self.counted.transitions + rest.iter().map(|chunk| chunk.findings.len()).sum::<usize>()
     }
 
-    /// Bytes of text in the longest column of findings. A column of the history holds 2 GiB, so who
-    /// gathers commits before.
+    /// Bytes of text in the longest column. A column of the history holds 2 GiB, so who gathers
+    /// commits before.
     pub fn bytes(&self) -> usize {
-        self.findings.iter().map(|chunk| chunk.findings.bytes()).sum()
+        let Counted { chunks, states, .. } = self.counted;
+        let findings = self.findings[chunks..].iter().map(|chunk| chunk.findings.bytes());
+        let states = self.states[states..].iter().map(StateRow::bytes);
+        (self.counted.finding_bytes + findings.sum::<usize>())
+            .max(self.counted.state_bytes + states.sum::<usize>())
+    }
+
+    /// Counts what is there, so that it need not be looked at again.
+    fn count(&mut self) {
+        let (transitions, bytes) = (self.transitions(), &self.findings[self.counted.chunks..]);
+        let finding_bytes: usize = bytes.iter().map(|chunk| chunk.findings.bytes()).sum();
+        let states = &self.states[self.counted.states..];
+        let state_bytes: usize = states.iter().map(StateRow::bytes).sum();
+        self.counted = Counted {
+            chunks: self.findings.len(),
+            transitions,
+            finding_bytes: self.counted.finding_bytes + finding_bytes,
+            states: self.states.len(),
+            state_bytes: self.counted.state_bytes + state_bytes,
+        };
+    }
+
+    /// Makes one chunk of what one epoch put out, if its chunks are small.
+    pub(crate) fn join(&mut self) {
+        let small = self.transitions() < self.findings.len() * SMALL_CHUNK;
+        if self.findings.len() > 1 && small && self.bytes() < COLUMN_BYTES {
+            self.findings = Chunk::join(std::mem::take(&mut self.findings));
+            self.counted = Counted::default();
+            self.count();
+        }
+    }
+
+    /// Puts out transitions of one resource's findings.
+    pub(crate) fn put_findings<'f>(
+        &mut self,
+        head: &Head<'_>,
+        rows: impl Iterator<Item = (Transition, &'f OpenFinding)>,
+    ) {
+        for row in rows {
+            // Row by row, since every one may be large.
+            let findings = self.findings_of(head.source, head.ingested_at);
+            findings.push(&head.subject, head.observed_at, std::iter::once(row));
+        }
     }
 
     /// Where findings of a source go that were taken in at a time.
-    pub(crate) fn findings_of(
-        &mut self,
-        source: &Arc<str>,
-        ingested_at: Timestamp,
-    ) -> &mut Findings {
+    fn findings_of(&mut self, source: &Arc<str>, ingested_at: Timestamp) -> &mut Findings {
         let fits = |chunk: &Chunk| {
             chunk.findings.bytes() < COLUMN_BYTES
                 && chunk.ingested_at == ingested_at
                 && chunk.source == *source
         };
-        if !self.findings.last().is_some_and(fits) {
+        if !self.findings[self.counted.chunks..].last().is_some_and(fits) {
             self.add_findings(Findings::default(), source, ingested_at);
         }
         let last = self.findings.len() - 1;
@@ -326,6 +389,7 @@ impl Output {
 
     /// Appends what another shard or epoch put out.
     pub fn merge(&mut self, other: Self) {
+        self.count();
         self.findings.extend(other.findings);
         self.accepted.extend(other.accepted);
         self.verdicts.extend(other.verdicts);
@@ -344,6 +408,8 @@ impl Output {
         self.attribute_checks += other.attribute_checks;
         self.collisions += other.collisions;
         self.unread += other.unread;
+        self.scrubbed.add(other.scrubbed);
+        self.count();
     }
 
     /// Observations that were older than what was known of their resource.
@@ -362,6 +428,7 @@ impl Output {
 
     /// Takes the rows for the `findings` table, numbered from `sequence`.
     pub fn take_findings(&mut self, committed_at: Timestamp, sequence: u64) -> Vec<RecordBatch> {
+        self.counted = Counted::default();
         Chunk::batches(std::mem::take(&mut self.findings), committed_at, sequence)
     }
 

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use deployforge_canon::fold::plainly_differ;
 use deployforge_canon::{locate, value_at};
-use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason};
+use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason, Verdict};
 
 use crate::claim::tree;
 use crate::diff::{Score, compare, compare_at};
@@ -31,6 +31,26 @@ pub struct Prepared {
     /// Their findings as they would be put out if none was open before. What was observed at
     /// [`WHEN_TAKEN_IN`] does not say when.
     findings: Mutex<Findings>,
+    /// Rows whose fingerprints settle them and that were compared all the same.
+    pub(crate) scrubbed: Scrubbed,
+}
+
+/// Of so many settled rows one is compared in full all the same.
+const SCRUB_ONE_IN: u64 = 1024;
+
+/// What the scrubber found: rows that fingerprints had settled, and those of which they were wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)] // named in the sentence above
+pub struct Scrubbed {
+    pub rows: u64,
+    pub mismatches: u64,
+}
+
+impl Scrubbed {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.rows += other.rows;
+        self.mismatches += other.mismatches;
+    }
 }
 
 /// What a state that was read came to.
@@ -69,6 +89,8 @@ pub(crate) enum Known {
 /// No change was read, and none could be.
 const NOTHING: u32 = u32::MAX;
 const UNREADABLE: u32 = u32::MAX - 1;
+/// Its canonical fingerprint was the last one known, and stands in the row.
+const SAME: u32 = u32::MAX - 2;
 
 impl Prepared {
     /// Reads the rows that changed.
@@ -90,24 +112,35 @@ impl Prepared {
         let changed =
             |(s, routed): &&(u8, Routed)| unsettled(&shards[usize::from(*s)], routed).is_some();
         let length = found.iter().filter(changed).count();
-        changes.reserve_exact(length);
-        let mut findings = Findings::with_capacity(length);
+        let mut findings = Findings::default();
+        let mut scrubbed = Scrubbed::default();
         for (shard, routed) in &mut found {
             let shard = &shards[usize::from(*shard)];
-            let Some(at) = unsettled(shard, routed) else { continue };
+            let Some(at) = unsettled(shard, routed) else {
+                if routed.raw % SCRUB_ONE_IN == 0 {
+                    scrubbed.add(prepare.scrub(shard, routed, tools));
+                }
+                continue;
+            };
             let (entry, row) = (shard.at(at), routed.row as usize);
             let Some(mut change) = prepare.change(shard, entry, row, tools) else {
                 routed.change = UNREADABLE;
                 continue;
             };
-            if let Some(compared) = &mut change.compared {
-                prepare.put_findings(entry, routed, compared, &mut findings);
+            let Some(compared) = &mut change.compared else {
+                (routed.change, routed.canonical) = (SAME, change.canonical);
+                continue;
+            };
+            if changes.is_empty() {
+                changes.reserve_exact(length);
+                findings = Findings::with_capacity(length);
             }
+            prepare.put_findings(entry, routed, compared, &mut findings);
             routed.change = changes.len() as u32;
             changes.push(Mutex::new(Some(change)));
         }
         let routes = Routes::sort(&found, shards.len());
-        Self { routes, changes, findings: Mutex::new(findings) }
+        Self { routes, changes, findings: Mutex::new(findings), scrubbed }
     }
 
     /// Takes the findings at these places, in their order, out of what was prepared; all rows of the
@@ -116,7 +149,7 @@ impl Prepared {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         let rows: usize = accepted.iter().map(|(_, length)| *length as usize).sum();
         if whole && rows == findings.len() {
-            return std::mem::take(&mut findings);
+            return std::mem::take(&mut *findings).shrunk();
         }
         let mut keep = vec![false; findings.len()];
         for (first, length) in accepted {
@@ -130,6 +163,7 @@ impl Prepared {
         match routed.change {
             NOTHING => Known::Nothing,
             UNREADABLE => Known::Unreadable,
+            SAME => Known::Change(Change { canonical: routed.canonical, compared: None }),
             at => {
                 let change = &self.changes[at as usize];
                 let change = change.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -174,11 +208,14 @@ impl Prepare<'_> {
     ) {
         let found = &compared.judgement.findings;
         let Some(expected) = self.context.row(entry) else { return };
-        if found.is_empty() || findings.bytes() >= COLUMN_BYTES {
+        let key = key(self.frame, routed.row as usize, entry, expected);
+        let widest = key.iter().map(|part| part.len()).max().unwrap_or(0);
+        let more: usize = found.iter().map(|finding| finding.bytes() + widest).sum();
+        // What is very large is put out row by row.
+        if found.is_empty() || findings.bytes() + more >= COLUMN_BYTES {
             return;
         }
         compared.rows = Some((findings.len() as u32, found.len() as u32));
-        let key = key(self.frame, routed.row as usize, entry, expected);
         let dialect = self.frame.dialect;
         let subject = subject(self.context, entry, key, expected.address(), dialect);
         let observed_at = routed.observed_at().unwrap_or(WHEN_TAKEN_IN);
@@ -281,6 +318,33 @@ impl Prepare<'_> {
             collision: false,
             rows: None,
         })
+    }
+
+    /// Compares a row in full that its raw fingerprint settles: the canonical fingerprint must be the
+    /// last one known, and a resource that is in sync must show no difference. What cannot be read here
+    /// was never settled by what is read here.
+    fn scrub(&self, shard: &Shard, routed: &Routed, tools: &mut Tools) -> Scrubbed {
+        let nothing = Scrubbed::default();
+        let (settings, row) = (&self.context.settings, routed.row as usize);
+        let Some(at) = routed.at().filter(|_| !routed.is_unmapped()) else { return nothing };
+        let entry = shard.at(at);
+        if !entry.is_plain(self.frame.dialect) || entry.canonical == 0 {
+            return nothing;
+        }
+        let (kind, state) = (self.frame.kind(row), self.frame.state(row));
+        let Tools { parser, flat, .. } = tools;
+        let seed = &self.context.seed;
+        if !settings.canon.flatten(parser, seed, self.frame.dialect, kind, state, flat) {
+            return nothing;
+        }
+        let mut same = flat.fingerprint(seed) == entry.canonical;
+        if let (None | Some(Verdict::InSync), true, Some(expected)) =
+            (entry.verdict(), entry.findings().is_empty(), self.context.row(entry))
+        {
+            let compared = self.as_whole(expected, entry, row, tools, false);
+            same &= compared.judgement.findings.is_empty();
+        }
+        Scrubbed { rows: 1, mismatches: u64::from(!same) }
     }
 
     /// Compares the states as wholes. `suspect`: no hash says that they differ.

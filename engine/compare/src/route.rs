@@ -28,6 +28,8 @@ pub(crate) struct Routed {
     /// Row of the segment.
     pub(crate) row: u32,
     at: u32,
+    /// Canonical fingerprint, where it was prepared and was the last one known.
+    pub(crate) canonical: u64,
     /// Which change was prepared, see [`Prepared`](crate::prepare::Prepared).
     pub(crate) change: u32,
     facts: u8,
@@ -39,6 +41,7 @@ impl Routed {
         raw: 0,
         version: 0,
         observed_at: 0,
+        canonical: 0,
         row: 0,
         at: NOWHERE,
         change: u32::MAX,
@@ -140,7 +143,7 @@ impl Routes {
             let shard = &shards[key.shard(shards.len())];
             let mut at = shard.find_from(*hint, key);
             let mut facts = 0;
-            if !at.is_some_and(|at| shard.at(at).baseline().is_some()) {
+            if at.is_none_or(|at| shard.at(at).baseline().is_none()) {
                 let stranger = by_alias(row, key);
                 facts = if stranger.unmapped { UNMAPPED } else { 0 };
                 if stranger.key != key {

@@ -23,6 +23,7 @@ mod observation;
 pub mod path;
 pub mod schema;
 mod seed;
+mod special;
 mod time;
 mod verdict;
 
@@ -35,5 +36,6 @@ pub use observation::{
     StateForm, StateMember, StateText, Sweep,
 };
 pub use seed::Seed;
+pub use special::special;
 pub use time::{Clock, FixedClock, SystemClock, Timestamp, TimestampError};
 pub use verdict::{FindingKind, Severity, Transition, UnknownReason, Verdict};

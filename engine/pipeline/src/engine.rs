@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use deployforge_compare::{BatchOrigin, Comparator, Levels, Output, Prepared, RejectRow, Segment};
+use deployforge_compare::{
+    BatchOrigin, Comparator, Levels, Output, Prepared, RejectRow, Scrubbed, Segment,
+};
 use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
     Block, Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record,
@@ -37,6 +39,8 @@ pub struct Totals {
     pub attribute_checks: u64,
     /// States whose fingerprints differed and of which no attribute's hash did, though a value did.
     pub collisions: u64,
+    /// What the scrubber found among observations that fingerprints settled.
+    pub scrubbed: Scrubbed,
     /// Bytes read, as they lie on the disk.
     pub bytes: u64,
     /// Dialects observed.
@@ -69,6 +73,8 @@ struct Lines {
     /// The epoch that is gathered.
     blocks: Vec<Block>,
     bytes: usize,
+    /// When its first block came, in microseconds.
+    since: i64,
 }
 
 /// What a block came to, in order.
@@ -134,7 +140,8 @@ impl Engine {
         match feed {
             Feed::Lines { source, file, reader, scopes } => {
                 let blocks = Vec::new();
-                self.lines = Some(Lines { source, file, reader, scopes, blocks, bytes: 0 });
+                self.lines =
+                    Some(Lines { source, file, reader, scopes, blocks, bytes: 0, since: 0 });
             }
             Feed::Block(block) => self.block(block),
             Feed::Piece(bytes) => self.piece(&bytes),
@@ -190,9 +197,17 @@ impl Engine {
 
     fn block(&mut self, block: Block) {
         let Some(lines) = &mut self.lines else { return };
+        let now = self.clock.now().micros();
+        if lines.blocks.is_empty() {
+            lines.since = now;
+        }
         lines.bytes += block.bytes.len();
         lines.blocks.push(block);
-        if lines.bytes >= LIMITS.epoch_bytes {
+        // A source that gives little at a time is not kept waiting, nor given a block for every line.
+        if lines.bytes >= LIMITS.epoch_bytes
+            || lines.blocks.len() >= LIMITS.epoch_blocks
+            || now - lines.since >= LIMITS.epoch_micros
+        {
             self.flush();
         }
     }
@@ -400,6 +415,8 @@ impl Engine {
         self.totals.levels.compared += output.levels.compared;
         self.totals.attribute_checks += output.attribute_checks;
         self.totals.collisions += output.collisions;
+        self.totals.scrubbed.rows += output.scrubbed.rows;
+        self.totals.scrubbed.mismatches += output.scrubbed.mismatches;
         self.totals.rejects += output.rejects.len() as u64;
         for reject in &output.rejects {
             if self.totals.first_rejects.len() < FIRST_REJECTS {

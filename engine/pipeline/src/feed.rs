@@ -17,11 +17,13 @@ use deployforge_state::FileMark;
 
 /// The limits of reading; they stand in the docs' table of limits too.
 pub const LIMITS: FeedLimits = FeedLimits {
-    chunk_bytes: 256 << 10,
+    chunk_bytes: 512 << 10,
     batch_bytes: 8 << 20,
     batch_rows: 16_384,
-    queued_feeds: 32,
+    queued_feeds: 48,
     epoch_bytes: 8 << 20,
+    epoch_blocks: 64,
+    epoch_micros: 50_000,
     probe_lines: 16,
     scopes_per_file: 4096,
 };
@@ -35,6 +37,8 @@ pub struct FeedLimits {
     pub batch_rows: usize,
     pub queued_feeds: usize,
     pub epoch_bytes: usize,
+    pub epoch_blocks: usize,
+    pub epoch_micros: i64,
     pub probe_lines: usize,
     pub scopes_per_file: usize,
 }

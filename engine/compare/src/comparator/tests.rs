@@ -36,18 +36,24 @@ fn comparator_of(declared: &[Observation], incomplete: bool) -> Comparator {
     let canon = Canon::default();
     let mut builder = BaselineBuilder::new(&canon, 1);
     builder.add_all(declared);
-    let info = BaselineInfo {
+    of(builder.build(info(incomplete)))
+}
+
+fn info(incomplete: bool) -> BaselineInfo {
+    BaselineInfo {
         name: "b".into(),
         version: 1,
         kind: BaselineKind::Recorded,
         mode: None,
         incomplete,
-    };
-    let baseline = builder.build(info);
+    }
+}
+
+fn of(baseline: Baseline) -> Comparator {
     let settings = Settings {
         seed: 1,
         hash_key: [0; 32],
-        canon: canon.clone(),
+        canon: Canon::default(),
         policy: Policy::default(),
         mode: None,
         normalise: Normalise::Standard,
@@ -192,4 +198,56 @@ fn an_arn_joins_what_lacks_other_parts() {
     observe(&mut comparator, &seen);
     let unmapped = (Verdict::Unknown, Some(UnknownReason::Unmapped));
     assert_eq!(verdict(&comparator, "other"), unmapped);
+}
+
+#[test]
+fn the_scrubber_tells_a_fingerprint_that_is_wrong() {
+    use deployforge_formats::{Lines, ReadOptions, Reader};
+    use deployforge_inventory::{Inventory, Options};
+    let inventory = Inventory::new(Options { resources: 8000, ..Options::default() });
+    let mut text = Vec::new();
+    let inventory = inventory.expect("options that fit");
+    inventory.write(&mut text, None, &mut |_| {}).expect("written to memory");
+    let reader = Reader::new(ReadOptions::default()).into_lines(1);
+    let lines = reader.scan(&deployforge_model::Block::new(text, 0));
+    assert!(Lines::is_complete(&lines));
+    let canon = Canon::default();
+    let mut builder = BaselineBuilder::new(&canon, 1);
+    builder.add_frame(&lines.frame, 0..lines.frame.len(), &reader);
+    let mut comparator = of(builder.build(info(false)));
+    let healthy = comparator.prepare(&lines.frame).scrubbed;
+    assert!(healthy.rows > 1 && healthy.mismatches == 0, "{healthy:?}");
+    for shard in &mut comparator.shards {
+        for at in 0..shard.entries().count() as u32 {
+            shard.at_mut(at).canonical ^= 2;
+        }
+    }
+    let damaged = comparator.prepare(&lines.frame).scrubbed;
+    assert_eq!(damaged.mismatches, healthy.rows);
+}
+
+#[test]
+fn what_could_not_be_compared_for_a_while_is_compared_again() {
+    let declared = observation("a", r#"{"size":1}"#, 0);
+    let mut comparator = comparator(std::slice::from_ref(&declared));
+    let origin = BatchOrigin {
+        source: "s".into(),
+        file: "f".into(),
+        ingested_at: Timestamp(1 << 50),
+        stored: false,
+    };
+    let mut see = |observation: &Observation| {
+        let mut builder = ObservationBatchBuilder::new(1);
+        builder.push(observation, Timestamp(0));
+        comparator.apply(&builder.finish(), &origin);
+        comparator.resources().next().expect("one resource").verdict
+    };
+    assert_eq!(see(&observation("a", r#"{"size":2}"#, 1)), Verdict::Drifted);
+    let other = Observation { dialect: Dialect::AwsConfig, ..observation("a", r#"{"size":2}"#, 2) };
+    assert_eq!(see(&other), Verdict::Unknown);
+    assert_eq!(see(&observation("a", r#"{"size":2}"#, 3)), Verdict::Drifted);
+    assert_eq!(see(&other), Verdict::Drifted, "late");
+    let other = Observation { observed_at: Some(Timestamp(240_000_000)), ..other };
+    assert_eq!(see(&other), Verdict::Unknown);
+    assert_eq!(see(&observation("a", r#"{"size":1}"#, 5)), Verdict::InSync);
 }

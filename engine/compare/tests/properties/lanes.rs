@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 
 use deployforge_canon::{Canon, Normalise};
 use deployforge_compare::{
-    Baseline, BaselineBuilder, BatchOrigin, Comparator, LevelSwitch, Output, Segment, Settings,
-    Tables, Tier,
+    Baseline, BaselineBuilder, BatchOrigin, Comparator, LevelSwitch, Output, Scrubbed, Segment,
+    Settings, Tables, Tier,
 };
 use deployforge_formats::{LineReader, ReadOptions, Reader};
 use deployforge_inventory::{Envelope, Inventory, Options};
 use deployforge_model::{
-    BaselineInfo, BaselineKind, Block, ObservationBatch, ObservationBatchBuilder, Record, Timestamp,
+    BaselineInfo, BaselineKind, Block, ObservationBatch, ObservationBatchBuilder, Record,
+    Timestamp, Transition,
 };
 use deployforge_policy::Policy;
 
@@ -212,4 +213,43 @@ fn findings_are_the_truth() {
     assert!(!truth.is_empty());
     assert_eq!(found, truth);
     assert!(output.levels.fingerprint > 1500 && output.levels.canonical > 50);
+}
+
+#[test]
+fn two_rounds_in_one_epoch_are_two_rounds() {
+    let options = Options { resources: 600, seed: 5, ..Options::default() };
+    let (base, _) = items(options);
+    let round = |round, drift| items(Options { round, drift, change: 0.1, ..options }).0;
+    let (one, two, three) = (round(1, 0.3), round(2, 0.0), round(3, 0.3));
+    let all = [&one[..], &two[..], &three[..]];
+    let baseline = baseline(&base, true);
+    let mut apart = comparator(&baseline, LEVELS[0], Tier::Full);
+    let want = short(&mut apart, &all, 1 << 14, 2);
+    let mut together = comparator(&baseline, LEVELS[0], Tier::Full);
+    let got = short(&mut together, &[&all.concat()], 1 << 14, 10_000);
+    assert!(want.transitions() > 300);
+    assert_eq!(rows(&got), rows(&want));
+    // Per finding, what is put out follows one after the other.
+    let mut open = BTreeSet::new();
+    for row in got.findings() {
+        let finding = (row.key[4].to_owned(), row.path.to_owned());
+        match row.transition {
+            Transition::Opened => assert!(open.insert(finding), "opened twice"),
+            Transition::Changed => assert!(open.contains(&finding), "changed and not open"),
+            Transition::Closed => assert!(open.remove(&finding), "closed and not open"),
+        }
+    }
+}
+
+#[test]
+fn the_scrubber_looks_at_some_and_finds_nothing() {
+    let options = Options { resources: 20_000, seed: 6, ..Options::default() };
+    let (base, _) = items(options);
+    let (seen, _) = items(Options { round: 1, drift: 0.01, ..options });
+    let (again, _) = items(Options { round: 2, drift: 0.01, ..options });
+    let mut comparator = comparator(&baseline(&base, true), LEVELS[0], Tier::Full);
+    let output = short(&mut comparator, &[&seen, &again], 1 << 16, 8);
+    let Scrubbed { rows, mismatches } = output.scrubbed;
+    assert!(rows > 10, "{rows}");
+    assert_eq!(mismatches, 0);
 }

@@ -153,6 +153,15 @@ pub(crate) fn say_totals(totals: &Totals, quiet: bool) {
             totals.late
         );
     }
+    if totals.scrubbed.mismatches > 0 {
+        anstream::eprintln!(
+            "{}warning:{} {} of {} observations that were checked twice are not what their fingerprint says; verdicts may be wrong, please report it. `bench --without fingerprint` compares everything",
+            render::RED,
+            render::RESET,
+            totals.scrubbed.mismatches,
+            totals.scrubbed.rows
+        );
+    }
     say_rejects(totals.rejects, &totals.first_rejects);
 }
 

@@ -10,7 +10,7 @@
 //! Whatever is not plain (escapes, other letters than ASCII, missing parts, members it does not know)
 //! is `None`: the parser decides. So a scan that gives a row gives what the parser would.
 
-use deployforge_model::{Key128, MemberKind, Seed, Span, StateMember, Timestamp};
+use deployforge_model::{Key128, MemberKind, Seed, Span, StateMember, Timestamp, special};
 use serde::de::IgnoredAny;
 
 /// The members a claimed state may have. What the API spells otherwise is left to the parser.
@@ -325,26 +325,9 @@ fn value(
 
 /// The end of a string of plain ASCII without escapes, whose first byte stands at `at`.
 #[inline]
-fn string(line: &[u8], mut at: usize) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    while let Some(bytes) = line.get(at..at + 8) {
-        let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let zero = |x: u64| x.wrapping_sub(LOW) & !x;
-        let found = (zero(word ^ (LOW * u64::from(b'"')))
-            | zero(word ^ (LOW * u64::from(b'\\')))
-            | (word.wrapping_sub(LOW * 0x20) & !word)
-            | word)
-            & HIGH;
-        if found != 0 {
-            at += (found.trailing_zeros() / 8) as usize;
-            return (line[at] == b'"').then_some(at);
-        }
-        at += 8;
-    }
-    let stop = |b: &u8| *b == b'"' || *b == b'\\' || *b < 0x20 || *b >= 0x80;
-    at += line.get(at..)?.iter().position(stop)?;
-    (line[at] == b'"').then_some(at)
+fn string(line: &[u8], at: usize) -> Option<usize> {
+    let (length, ascii) = special(line.get(at..)?)?;
+    (ascii && line[at + length] == b'"').then_some(at + length)
 }
 
 /// A whole number that fits.
