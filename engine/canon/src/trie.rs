@@ -6,10 +6,7 @@
 //! kind of array stands there. Each node remembers which member came next the last time, and that one
 //! is tried first, by comparing bytes.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
-
-use deployforge_model::Seed;
+use deployforge_model::{HashedMap, Seed};
 
 use crate::hash;
 use crate::node::SECRET_MEMBER;
@@ -22,26 +19,6 @@ const TEXT_MAX: usize = 4 << 20;
 
 /// Members of one object that are told apart; larger objects are left to the exact way.
 const MEMBERS_MAX: u32 = 512;
-
-/// A hasher for keys that are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Hashed(u64);
-
-impl Hasher for Hashed {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key;
-    }
-}
-
-pub(crate) type ByHash = BuildHasherDefault<Hashed>;
 
 /// The number of a node; 0 is none.
 pub(crate) type Id = u32;
@@ -93,8 +70,8 @@ pub(crate) struct Trie {
     nodes: Vec<Node>,
     links: Vec<Link>,
     texts: Vec<u8>,
-    children: HashMap<u64, Id, ByHash>,
-    roots: HashMap<u64, Id, ByHash>,
+    children: HashedMap<u64, Id>,
+    roots: HashedMap<u64, Id>,
     /// Nodes and bytes of names when the walk under way began.
     begun: (usize, usize),
 }

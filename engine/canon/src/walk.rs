@@ -7,17 +7,18 @@
 //!
 //! Names are not read but recognised: see [`trie`](crate::trie).
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use deployforge_model::{Dialect, MemberKind, Seed, StateForm, StateMember, special};
+use deployforge_model::{
+    Dialect, HashedMap, HashedSet, MemberKind, Seed, StateForm, StateMember, special,
+};
 
 use crate::flat::{Flat, Unit};
 use crate::hash;
 use crate::number::{Number, is_json_number};
 use crate::redact::{Redactor, is_secret_name};
 use crate::rules::{ArrayKind, ArrayRules, TypeRules};
-use crate::trie::{ByHash, Id, Trie};
+use crate::trie::{Id, Trie};
 
 /// Nesting beyond this is left to the exact way.
 const DEPTH: usize = 48;
@@ -30,12 +31,12 @@ const MEMO_MAX: usize = 1 << 16;
 pub(crate) struct Memo {
     trie: Trie,
     /// Texts that redaction leaves as they are.
-    harmless: HashSet<u64, ByHash>,
+    harmless: HashedSet<u64>,
 }
 
 /// The rules of types, by the hash of dialect and name.
 #[derive(Debug, Default)]
-pub(crate) struct TypeMemo(HashMap<u64, OfType, ByHash>);
+pub(crate) struct TypeMemo(HashedMap<u64, OfType>);
 
 /// What a walk needs to know of a type.
 #[derive(Clone, Debug)]

@@ -1,7 +1,6 @@
 //! Baselines: what resources should be, a row per resource, in Arrow columns.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -12,8 +11,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field};
 use deployforge_canon::{Canon, CanonError, Flat, Parser};
 use deployforge_model::{
-    BaselineInfo, Dialect, Frame, Key128, Observation, Presence, Record, RecordReader, Reject,
-    RejectCode, ResourceKey, Seed, StateText, Timestamp, schema,
+    BaselineInfo, Dialect, Frame, HashedMap, Key128, Observation, Presence, Record, RecordReader,
+    Reject, RejectCode, ResourceKey, Seed, StateText, Timestamp, schema,
 };
 use rayon::prelude::*;
 
@@ -45,7 +44,7 @@ pub struct BaselineBuilder<'c> {
     waiting: Vec<Row>,
     first: usize,
     sealed: Vec<RecordBatch>,
-    index: HashMap<Key128, Known, BuildHasherDefault<KeyHasher>>,
+    index: HashedMap<Key128, Known>,
     /// Fingerprints of the raw slices, a row each.
     raw: Vec<u64>,
     /// Rows of sealed batches that no longer count, and those that turned out to be contradicted.
@@ -64,24 +63,6 @@ struct Known {
     presence: Presence,
     /// Fingerprint of the canonical state.
     content: u64,
-}
-
-/// Hashes keys that are hashes already.
-#[derive(Debug, Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(byte);
-        }
-    }
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
-    }
 }
 
 #[derive(Debug)]

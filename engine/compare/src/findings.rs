@@ -203,7 +203,7 @@ const ENVIRONMENT: usize = 7;
 const PATH: usize = 8;
 const BASELINE: usize = 9;
 
-/// Bytes that a column of text holds, and what all columns of an average inventory hold in a row.
+/// Bytes of each column of text in a usual row; what a column is given at first.
 const ROW_BYTES: [usize; TEXTS] = [32, 32, 4, 12, 12, 24, 32, 8, 32, 8];
 
 /// Text in one column beyond which no more is added: an Arrow column holds 2 GiB.
@@ -386,9 +386,8 @@ impl Findings {
 impl Chunk {
     /// Chunks of one source and time as one.
     pub(crate) fn join(chunks: Vec<Self>) -> Vec<Self> {
-        let Some(Self { source, ingested_at, .. }) = chunks.first().cloned() else {
-            return chunks;
-        };
+        let Some(first) = chunks.first() else { return chunks };
+        let (source, ingested_at) = (first.source.clone(), first.ingested_at);
         let findings = Findings::concat(chunks.iter().map(|chunk| &chunk.findings));
         vec![Self { findings, source, ingested_at }]
     }

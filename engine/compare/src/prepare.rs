@@ -18,7 +18,7 @@ use crate::diff::{Score, compare, compare_at};
 use crate::entry::Entry;
 use crate::findings::{COLUMN_BYTES, Findings, OpenFinding};
 use crate::judge::{Judgement, finding_of, subject};
-use crate::route::{Routed, Routes};
+use crate::route::{NOTHING, Routed, Routes};
 use crate::rows::BaselineRow;
 use crate::shard::{Context, Shard, Tools};
 
@@ -86,8 +86,6 @@ pub(crate) enum Known {
     Change(Change),
 }
 
-/// No change was read, and none could be.
-const NOTHING: u32 = u32::MAX;
 const UNREADABLE: u32 = u32::MAX - 1;
 /// Its canonical fingerprint was the last one known, and stands in the row.
 const SAME: u32 = u32::MAX - 2;
@@ -143,8 +141,9 @@ impl Prepared {
         Self { routes, changes, findings: Mutex::new(findings), scrubbed }
     }
 
-    /// Takes the findings at these places, in their order, out of what was prepared; all rows of the
-    /// frame are judged. `accepted`: first and how many.
+    /// The prepared findings that were accepted, in their order; each of `accepted` is the first and
+    /// how many. `whole`: no row of the frame is judged after this, so they may be taken instead of
+    /// copied.
     pub(crate) fn take_findings(&self, accepted: &[(u32, u32)], whole: bool) -> Findings {
         let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
         let rows: usize = accepted.iter().map(|(_, length)| *length as usize).sum();

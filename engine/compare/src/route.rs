@@ -10,6 +10,9 @@ use deployforge_model::{Frame, Key128, ObservationBatch, Timestamp};
 
 use crate::shard::Shard;
 
+/// No change was prepared.
+pub(crate) const NOTHING: u32 = u32::MAX;
+
 /// No entry.
 const NOWHERE: u32 = u32::MAX;
 
@@ -44,7 +47,7 @@ impl Routed {
         canonical: 0,
         row: 0,
         at: NOWHERE,
-        change: u32::MAX,
+        change: NOTHING,
         facts: 0,
     };
 

@@ -18,6 +18,7 @@
 mod baseline;
 mod batch;
 mod frame;
+mod hashed;
 mod key;
 mod observation;
 pub mod path;
@@ -30,6 +31,7 @@ mod verdict;
 pub use baseline::{BaselineInfo, BaselineKind, Mode};
 pub use batch::{ObservationBatch, ObservationBatchBuilder, ObservationRow};
 pub use frame::{Block, Frame, FrameBuilder, FrameRow, RecordReader, Span};
+pub use hashed::{Hashed, HashedMap, HashedSet};
 pub use key::{Key128, ResourceKey};
 pub use observation::{
     Dialect, MemberKind, Observation, Presence, Record, Reject, RejectCode, Scope, SourcePosition,

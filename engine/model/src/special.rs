@@ -1,21 +1,10 @@
 //! Where strings of JSON end.
 
-use wide::u8x16;
-
 /// Where the first quote, backslash or control character stands, and whether everything before it is
 /// ASCII.
 #[inline]
 pub fn special(text: &[u8]) -> Option<(usize, bool)> {
     let (mut at, mut ascii) = (0, true);
-    while let Some((bytes, _)) = text[at..].split_first_chunk::<16>() {
-        let (found, high) = sixteen(*bytes);
-        if found != 0 {
-            let before = found.trailing_zeros();
-            return Some((at + before as usize, ascii && high & ((1 << before) - 1) == 0));
-        }
-        ascii &= high == 0;
-        at += 16;
-    }
     while let Some((bytes, _)) = text[at..].split_first_chunk::<8>() {
         const LOW: u64 = 0x0101_0101_0101_0101;
         const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -37,17 +26,6 @@ pub fn special(text: &[u8]) -> Option<(usize, bool)> {
     let rest = &text[at..];
     let found = rest.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20)?;
     Some((at + found, ascii && rest[..found].is_ascii()))
-}
-
-/// A bit for each byte that is a quote, backslash or control character, and one for each that is not
-/// ASCII.
-#[inline]
-fn sixteen(bytes: [u8; 16]) -> (u32, u32) {
-    let bytes = u8x16::new(bytes);
-    let quote = bytes.simd_eq(u8x16::splat(b'"'));
-    let backslash = bytes.simd_eq(u8x16::splat(b'\\'));
-    let control = bytes.min(u8x16::splat(0x1f)).simd_eq(bytes);
-    ((quote | backslash | control).to_bitmask(), bytes.to_bitmask())
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ impl Recorder {
         let after = self.sequence + rows as u64;
         let verdicts = output.verdicts_batch(now, after);
         let next = after + verdicts.num_rows() as u64;
+        let mut written = Vec::new();
         for (table, batches) in [
             (Table::Findings, findings),
             (Table::Observations, vec![output.observations_batch(now)]),
@@ -60,8 +61,10 @@ impl Recorder {
             (Table::Checks, vec![output.checks_batch(now)]),
             (Table::Verdicts, vec![verdicts]),
         ] {
-            self.written.push(self.history.write(table, &batches)?);
+            written.push(self.history.write(table, &batches)?);
         }
+        // All of an output or none of it.
+        self.written.append(&mut written);
         self.sequence = next;
         Ok(self.written.iter().map(Written::rows).sum())
     }

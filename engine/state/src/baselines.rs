@@ -1,7 +1,7 @@
 //! Versions of baselines: `baselines/<name>/<version>.arrow` and `.json` beside it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -73,11 +73,14 @@ impl DataDir {
         fs::create_dir_all(&dir).map_err(|error| io(&dir, error))?;
         // Written beside its place: what it is called depends on what is there already.
         let beside = dir.join("next.tmp");
-        let mut writer = RowsWriter::create(&beside, schema)?;
-        for batch in rows {
-            writer.write(batch)?;
-        }
-        manifest.hash = writer.finish()?.1;
+        manifest.hash = match write_rows(&beside, schema, rows) {
+            Ok(hash) => hash,
+            Err(error) => {
+                // Best effort: what went wrong is what has to be told.
+                let _ = fs::remove_file(&beside);
+                return Err(error);
+            }
+        };
         let newest = self.versions(&manifest.name)?.into_iter().max();
         if let Some(newest) = newest {
             let known = self.manifest(&manifest.name, newest)?;
@@ -157,4 +160,17 @@ impl DataDir {
         }
         Ok((manifest, rows))
     }
+}
+
+/// Writes rows into a new file; the hash of its content.
+fn write_rows(
+    path: &Path,
+    schema: &SchemaRef,
+    rows: &mut dyn Iterator<Item = &RecordBatch>,
+) -> Result<String, StateError> {
+    let mut writer = RowsWriter::create(path, schema)?;
+    for batch in rows {
+        writer.write(batch)?;
+    }
+    Ok(writer.finish()?.1)
 }

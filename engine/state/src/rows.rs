@@ -17,7 +17,7 @@ use arrow::ipc::reader::{FileDecoder, read_footer_length};
 use arrow::ipc::root_as_footer;
 use arrow::ipc::writer::FileWriter;
 
-use crate::{StateError, damaged};
+use crate::StateError;
 
 /// Writes batches into an Arrow file, one after another.
 pub struct RowsWriter {
@@ -51,18 +51,17 @@ impl Write for Hashing {
 impl RowsWriter {
     /// Begins a file at `path`.
     pub fn create(path: &Path, schema: &SchemaRef) -> Result<Self, StateError> {
-        let file = File::options()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(|error| crate::io(path, error))?;
+        let mut options = File::options();
+        options.create(true).truncate(true).read(true).write(true);
+        // States may hold what is not for everybody on the machine.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|error| crate::io(path, error))?;
         let hashing = Hashing {
             file: BufWriter::with_capacity(1 << 20, file),
             hasher: blake3::Hasher::new(),
         };
-        let writer = FileWriter::try_new(hashing, schema).map_err(|error| damaged(path, &error))?;
+        let writer = FileWriter::try_new(hashing, schema).map_err(|error| failed(path, error))?;
         Ok(Self { path: path.to_owned(), writer })
     }
 
@@ -78,7 +77,7 @@ impl RowsWriter {
 
     /// Adds rows.
     pub fn write(&mut self, rows: &RecordBatch) -> Result<(), StateError> {
-        self.writer.write(rows).map_err(|error| damaged(&self.path, &error))
+        self.writer.write(rows).map_err(|error| failed(&self.path, error))
     }
 
     /// Ends the file and makes it durable; its rows, mapped, and the BLAKE3 of its content in hex.
@@ -94,13 +93,21 @@ impl RowsWriter {
     fn end(self, durable: bool) -> Result<(Vec<RecordBatch>, String), StateError> {
         let path = self.path;
         let Hashing { file, hasher } =
-            self.writer.into_inner().map_err(|error| damaged(&path, &error))?;
+            self.writer.into_inner().map_err(|error| failed(&path, error))?;
         let file = file.into_inner().map_err(|error| crate::io(&path, error.into_error()))?;
         if durable {
             file.sync_all().map_err(|error| crate::io(&path, error))?;
         }
-        let rows = map_file(&file).map_err(|error| damaged(&path, &error))?;
+        let rows = map_file(&file).map_err(|error| failed(&path, error))?;
         Ok((rows, hasher.finalize().to_hex().to_string()))
+    }
+}
+
+/// What the system refused is not damage: a full disk says nothing of the file.
+fn failed(path: &Path, error: ArrowError) -> StateError {
+    match error {
+        ArrowError::IoError(_, error) => crate::io(path, error),
+        other => crate::damaged(path, &other),
     }
 }
 
@@ -115,7 +122,7 @@ pub(crate) fn map(path: &Path) -> Result<(Vec<RecordBatch>, String), StateError>
     let file = File::open(path).map_err(|error| crate::io(path, error))?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(&file).map_err(|error| crate::io(path, error))?;
-    let rows = map_file(&file).map_err(|error| damaged(path, &error))?;
+    let rows = map_file(&file).map_err(|error| failed(path, error))?;
     Ok((rows, hasher.finalize().to_hex().to_string()))
 }
 
@@ -161,6 +168,16 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_full_disk_is_not_damage() {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1 << 20));
+        let batch = RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let mut writer = RowsWriter::create(Path::new("/dev/full"), &batch.schema()).unwrap();
+        let error = writer.write(&batch).and_then(|()| writer.finish().map(drop)).unwrap_err();
+        assert!(matches!(error, StateError::Io { .. }), "{error}");
+    }
+
+    #[test]
     fn rows_come_back_from_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let batch = |from: i64| {
@@ -174,6 +191,13 @@ mod tests {
         let (rows, hash) = writer.finish().unwrap();
         assert_eq!(rows, [batch(0), batch(100)]);
         assert_eq!(map(&path).unwrap(), (rows, hash));
+        #[cfg(unix)]
+        {
+            let mode = std::os::unix::fs::PermissionsExt::mode(
+                &fs::metadata(&path).unwrap().permissions(),
+            );
+            assert_eq!(mode & 0o777, 0o600, "for the owner alone");
+        }
         let temporary = RowsWriter::temporary(dir.path(), &batch(0).schema()).unwrap();
         assert!(temporary.finish_temporary().unwrap().is_empty());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");

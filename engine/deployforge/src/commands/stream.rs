@@ -155,7 +155,7 @@ pub(crate) fn say_totals(totals: &Totals, quiet: bool) {
     }
     if totals.scrubbed.mismatches > 0 {
         anstream::eprintln!(
-            "{}warning:{} {} of {} observations that were checked twice are not what their fingerprint says; verdicts may be wrong, please report it. `bench --without fingerprint` compares everything",
+            "{}warning:{} {} of {} observations that were checked twice are not what their fingerprint says; verdicts may be wrong, please report it. `bench --without fingerprint,canonical,attributes` compares everything",
             render::RED,
             render::RESET,
             totals.scrubbed.mismatches,
