@@ -1,6 +1,7 @@
 //! The engine: feeds in, output gathered.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 
 use deployforge_compare::{
@@ -8,13 +9,13 @@ use deployforge_compare::{
 };
 use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
-    Block, Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record,
-    Reject, RejectCode, Scope, SourcePosition, Sweep,
+    Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
+    RejectCode, Scope, SourcePosition, Sweep,
 };
 use rayon::prelude::*;
 
 use crate::feed::scope_of;
-use crate::{Feed, LIMITS};
+use crate::{Feed, LIMITS, LineBlock};
 
 /// Counts over the life of an engine.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +72,7 @@ struct Lines {
     reader: Box<LineReader>,
     scopes: HashSet<Scope>,
     /// The epoch that is gathered.
-    blocks: Vec<Block>,
+    blocks: Vec<LineBlock>,
     bytes: usize,
     /// When its first block came, in microseconds.
     since: i64,
@@ -195,13 +196,13 @@ impl Engine {
         self.gather(output);
     }
 
-    fn block(&mut self, block: Block) {
+    fn block(&mut self, block: LineBlock) {
         let Some(lines) = &mut self.lines else { return };
         let now = self.clock.now().micros();
         if lines.blocks.is_empty() {
             lines.since = now;
         }
-        lines.bytes += block.bytes.len();
+        lines.bytes += block.length();
         lines.blocks.push(block);
         // A source that gives little at a time is not kept waiting, nor given a block for every line.
         if lines.bytes >= LIMITS.epoch_bytes
@@ -222,26 +223,31 @@ impl Engine {
         let Some(mut lines) = self.lines.take() else { return };
         let blocks = std::mem::take(&mut lines.blocks);
         lines.bytes = 0;
-        if !blocks.is_empty() {
-            self.epoch(&mut lines, &blocks);
-        }
+        let read = if blocks.is_empty() { Ok(()) } else { self.epoch(&mut lines, &blocks) };
         self.lines = Some(lines);
+        // What cannot be read any more ends the file where it is.
+        if let Err(error) = read {
+            self.end_lines(&[], Some(&error.to_string()));
+        }
     }
 
-    /// One epoch: its blocks are scanned on all cores, what a scan left over is parsed on all cores,
-    /// and then all shards judge.
-    fn epoch(&mut self, lines: &mut Lines, blocks: &[Block]) {
+    /// One epoch: its blocks are read and scanned on all cores, what a scan left over is parsed on all
+    /// cores, and then all shards judge. Fails after the last block that could be read.
+    fn epoch(&mut self, lines: &mut Lines, blocks: &[LineBlock]) -> io::Result<()> {
         let reader = &*lines.reader;
         let comparator = &self.comparator;
         // Each block on one core, while it is in that core's cache.
-        let (mut scans, prepared): (Vec<_>, Vec<_>) = blocks
+        let read: Vec<io::Result<_>> = blocks
             .par_iter()
             .map(|block| {
-                let scan = reader.scan(block);
+                let scan = reader.scan(&block.block()?);
                 let prepared = comparator.prepare(&scan.frame);
-                (scan, prepared)
+                Ok((scan, prepared))
             })
-            .unzip();
+            .collect();
+        let mut end = Ok(());
+        let whole = read.into_iter().map_while(|read| read.map_err(|error| end = Err(error)).ok());
+        let (mut scans, prepared): (Vec<_>, Vec<_>) = whole.unzip();
         for scan in &mut scans {
             lines.reader.number(scan);
         }
@@ -260,6 +266,7 @@ impl Engine {
         }
         let frames: Vec<_> = scans.iter().map(|scan| &scan.frame).zip(&prepared).collect();
         self.judge(lines, &frames, found);
+        end
     }
 
     /// Puts the rows of a frame and the records between them in order.

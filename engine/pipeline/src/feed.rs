@@ -1,19 +1,21 @@
 //! Reading: bytes through a format into feeds, on a thread of its own.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use deployforge_formats::{
     Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, split_prefix,
 };
 use deployforge_model::{
-    Block, Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
-    Scope, Sweep,
+    Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope,
+    Sweep,
 };
 use deployforge_sources::{ByteStream, Location, SourceError, expand, open};
 use deployforge_state::FileMark;
+
+use crate::block::{Cutter, LineBlock, Pool};
 
 /// The limits of reading; they stand in the docs' table of limits too.
 pub const LIMITS: FeedLimits = FeedLimits {
@@ -96,7 +98,7 @@ pub enum Feed {
         scopes: HashSet<Scope>,
     },
     /// Whole lines.
-    Block(Block),
+    Block(LineBlock),
     /// A part of a line that is too long for a block; the part with its newline is the last.
     Piece(Vec<u8>),
     /// The lines end; a `FileEnd` does not follow.
@@ -241,7 +243,7 @@ pub(crate) enum Read {
     /// The rest is one record a line.
     Lines(Box<LineReader>),
     /// Whole lines, and bytes read as they lie on the disk.
-    Block(Block, u64),
+    Block(LineBlock, u64),
     /// A part of a line that is too long for a block.
     Piece(Vec<u8>),
     /// The lines end: what has no newline, and why it broke off, if it did.
@@ -291,8 +293,10 @@ pub(crate) fn read_stream(
             let lines = reader.into_lines(seed);
             let longest = lines.record_bytes();
             each(Read::Lines(Box::new(lines)))?;
-            let rest = chunk[used..size].to_vec();
-            let place = Place { offset: used as u64, packed, longest };
+            let mut rest = chunk[used..size].to_vec();
+            let offset = stream.position() - rest.len() as u64;
+            let mut place = Place { offset, packed, longest };
+            cut_file(&mut stream, &mut rest, &mut place, stop, each)?;
             return read_lines(stream, rest, place, stop, each).map(|()| Ended::Lines);
         }
     }
@@ -324,46 +328,6 @@ fn probe(
     None
 }
 
-/// Blocks that were read and are free again. The one that was freed last is used first: it is the
-/// likeliest to be in the processor's cache still.
-#[derive(Clone, Debug, Default)]
-struct Pool(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Pool {
-    /// A block of at least `LIMITS.chunk_bytes` bytes, whatever they are.
-    fn take(&self) -> Vec<u8> {
-        let block = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        block.unwrap_or_else(|| vec![0; LIMITS.chunk_bytes])
-    }
-
-    fn give(&self, block: Vec<u8>) {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A block that held one very long line is not kept.
-        if block.len() == LIMITS.chunk_bytes && free.len() < LIMITS.queued_feeds {
-            free.push(block);
-        }
-    }
-}
-
-/// A block's bytes, which go back to the pool when nothing points into them any more.
-struct Pooled {
-    bytes: Vec<u8>,
-    length: usize,
-    pool: Pool,
-}
-
-impl AsRef<[u8]> for Pooled {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes[..self.length]
-    }
-}
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.bytes));
-    }
-}
-
 /// Where the reading of lines begins.
 struct Place {
     /// Offset in the stream.
@@ -372,6 +336,33 @@ struct Place {
     packed: u64,
     /// Bytes of the longest line that makes a block.
     longest: usize,
+}
+
+/// Hands on what a plain file has in blocks of whole lines without reading them; what remains is left
+/// to the stream.
+fn cut_file(
+    stream: &mut ByteStream,
+    rest: &mut Vec<u8>,
+    place: &mut Place,
+    stop: &AtomicBool,
+    each: &mut dyn FnMut(Read) -> Option<()>,
+) -> Option<()> {
+    let Some(file) = stream.plain_file() else { return Some(()) };
+    let Place { offset: at, longest, .. } = *place;
+    let mut cutter = Cutter { file, pool: Pool::default(), at, longest };
+    while !stop.load(Ordering::Relaxed)
+        && let Some(range) = cutter.next()
+    {
+        let block = LineBlock::InFile(range);
+        let bytes = block.length() as u64;
+        each(Read::Block(block, bytes))?;
+    }
+    if cutter.at > at {
+        rest.clear();
+        (place.offset, place.packed) = (cutter.at, cutter.at);
+        stream.seek(cutter.at);
+    }
+    Some(())
 }
 
 /// Reads blocks of whole lines, after `rest`, which was read already. A line longer than a block makes
@@ -386,10 +377,8 @@ fn read_lines(
     let pool = Pool::default();
     let mut long = false;
     while !stop.load(Ordering::Relaxed) {
-        let mut bytes = pool.take();
-        if rest.len() > LIMITS.chunk_bytes / 2 {
-            bytes.resize(rest.len() + LIMITS.chunk_bytes, 0);
-        }
+        let more = if rest.len() > LIMITS.chunk_bytes / 2 { rest.len() } else { 0 };
+        let mut bytes = pool.take(more + LIMITS.chunk_bytes);
         bytes[..rest.len()].copy_from_slice(&rest);
         let (filled, end) = fill(&mut stream, &mut bytes, rest.len());
         rest.clear();
@@ -411,8 +400,8 @@ fn read_lines(
         } else {
             rest.extend_from_slice(&bytes[length..filled]);
             if length > 0 {
-                let owner = Pooled { bytes, length, pool: pool.clone() };
-                each(Read::Block(Block::new(owner, place.offset), now - read))?;
+                let block = pool.block(bytes, length, place.offset);
+                each(Read::Block(LineBlock::Read(block), now - read))?;
             }
             place.offset += length as u64;
         }

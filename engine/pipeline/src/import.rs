@@ -1,5 +1,6 @@
 //! Inputs into a baseline.
 
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -7,14 +8,14 @@ use std::sync::atomic::AtomicBool;
 use deployforge_canon::Canon;
 use deployforge_compare::{Added, Baseline, BaselineBuilder, NotAdded, RejectRow};
 use deployforge_formats::{LineReader, ReadSummary};
-use deployforge_model::{BaselineInfo, Block, Clock, Dialect, Frame, Observation, Record, schema};
+use deployforge_model::{BaselineInfo, Clock, Dialect, Frame, Observation, Record, schema};
 use deployforge_sources::{SourceError, open};
 use deployforge_state::{RowsWriter, StateError};
 use rayon::prelude::*;
 
-use crate::Input;
-use crate::LIMITS;
+use crate::block::LineBlock;
 use crate::feed::{Ended, Read, read_stream};
+use crate::{Input, LIMITS};
 
 /// A baseline and what was noticed on the way.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl<'c> Import<'c> {
         let file = input.file();
         let mut kept = Ok(());
         let stream = open(&input.location)?;
-        let mut lines: Option<(Box<LineReader>, Vec<Block>, usize)> = None;
+        let mut lines: Option<(Box<LineReader>, Vec<LineBlock>, usize)> = None;
         let ended = read_stream(input, stream, self.seed, stop, &mut |read| {
             match read {
                 Read::Records(mut records, bytes) => {
@@ -129,17 +130,25 @@ impl<'c> Import<'c> {
                 }
                 Read::Block(block, bytes) => {
                     let (reader, blocks, size) = lines.as_mut()?;
-                    *size += block.bytes.len();
+                    *size += block.length();
                     blocks.push(block);
                     if *size >= LIMITS.epoch_bytes {
-                        self.blocks(reader, &std::mem::take(blocks), &file);
                         *size = 0;
+                        if let Err(error) = self.blocks(reader, &std::mem::take(blocks), &file) {
+                            let (reader, ..) = lines.take()?;
+                            self.end_lines(reader, &[], Some(&error.to_string()), &file);
+                        }
                     }
                     kept = keep(&mut self.builder, bytes);
                 }
                 Read::Piece(bytes) => {
                     let (reader, blocks, _) = lines.as_mut()?;
-                    self.blocks(reader, &std::mem::take(blocks), &file);
+                    let read = self.blocks(reader, &std::mem::take(blocks), &file);
+                    if let Err(error) = read {
+                        let (reader, ..) = lines.take()?;
+                        self.end_lines(reader, &[], Some(&error.to_string()), &file);
+                        return None;
+                    }
                     let mut records = Vec::new();
                     reader.piece(&bytes, &mut records);
                     self.take(&mut records, &file);
@@ -147,11 +156,10 @@ impl<'c> Import<'c> {
                 }
                 Read::LinesEnd(rest, reason) => {
                     let (mut reader, blocks, _) = lines.take()?;
-                    self.blocks(&mut reader, &blocks, &file);
-                    let mut records = Vec::new();
-                    let summary = reader.finish(&rest, reason.as_deref(), &mut records);
-                    self.take(&mut records, &file);
-                    self.note(&file, summary);
+                    let read = self.blocks(&mut reader, &blocks, &file);
+                    let changed = read.err().map(|error| error.to_string());
+                    let rest = if changed.is_some() { Vec::new() } else { rest };
+                    self.end_lines(reader, &rest, changed.or(reason).as_deref(), &file);
                 }
             }
             kept.is_ok().then_some(())
@@ -164,14 +172,30 @@ impl<'c> Import<'c> {
         Ok(())
     }
 
+    fn end_lines(&mut self, reader: Box<LineReader>, rest: &[u8], why: Option<&str>, file: &str) {
+        let mut records = Vec::new();
+        let summary = reader.finish(rest, why, &mut records);
+        self.take(&mut records, file);
+        self.note(file, summary);
+    }
+
     fn note(&mut self, file: &str, summary: ReadSummary) {
         self.notes.extend(summary.notes.into_iter().map(|note| format!("{file}: {note}")));
     }
 
-    /// Reads blocks of lines, and adds what they hold in order.
-    fn blocks(&mut self, reader: &mut LineReader, blocks: &[Block], file: &str) {
+    /// Reads blocks of lines, and adds what they hold in order. Fails after the last that could be read.
+    fn blocks(
+        &mut self,
+        reader: &mut LineReader,
+        blocks: &[LineBlock],
+        file: &str,
+    ) -> io::Result<()> {
         let shared = &*reader;
-        let mut scans: Vec<_> = blocks.par_iter().map(|block| shared.scan(block)).collect();
+        let read: Vec<io::Result<_>> =
+            blocks.par_iter().map(|block| Ok(shared.scan(&block.block()?))).collect();
+        let mut end = Ok(());
+        let whole = read.into_iter().map_while(|read| read.map_err(|error| end = Err(error)).ok());
+        let mut scans: Vec<_> = whole.collect();
         scans.iter_mut().for_each(|scan| reader.number(scan));
         let shared = &*reader;
         let mut parsed: Vec<_> = scans.par_iter().map(|scan| shared.parse(scan)).collect();
@@ -186,6 +210,7 @@ impl<'c> Import<'c> {
             }
             self.rows(&scan.frame, first..scan.frame.len(), reader, file);
         }
+        end
     }
 
     /// Adds rows of a frame.

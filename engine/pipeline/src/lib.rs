@@ -8,12 +8,14 @@
 //!
 //! What is deliberately absent: any format or source by name, any decision about drift, printing.
 
+mod block;
 mod committer;
 mod engine;
 mod feed;
 mod import;
 mod recorder;
 
+pub use block::{FileRange, LineBlock};
 pub use committer::{Committer, FILE_BYTES, FILE_ROWS};
 pub use engine::{Engine, Totals};
 pub use feed::{Feed, Input, InputSpec, LIMITS, read_inputs};

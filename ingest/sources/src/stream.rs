@@ -1,7 +1,7 @@
 //! One location as a stream of unpacked bytes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -50,6 +50,7 @@ pub struct ByteStream {
     packed: Arc<AtomicU64>,
     position: u64,
     total: Option<u64>,
+    file: Option<Arc<File>>,
 }
 
 impl std::fmt::Debug for ByteStream {
@@ -79,9 +80,12 @@ pub fn open_with(location: &Location, limits: ExpansionLimits) -> Result<ByteStr
                 return Err(SourceError::IsDirectory { path: name });
             }
             let file = File::open(path).map_err(|error| SourceError::from_io(path, error))?;
+            let file = Arc::new(file);
             // The size of a pipe says nothing.
             let total = metadata.is_file().then_some(metadata.len());
-            ByteStream::new(name, file, total, limits)
+            let mut stream = ByteStream::new(name, Arc::clone(&file), total, limits)?;
+            stream.file = (cfg!(unix) && metadata.is_file()).then_some(file);
+            Ok(stream)
         }
     }
 }
@@ -112,7 +116,7 @@ impl ByteStream {
                 Box::new(zstd::stream::read::Decoder::with_buffer(whole).map_err(io_error)?)
             }
         };
-        Ok(Self { name, reader, compression, limits, packed, position: 0, total })
+        Ok(Self { name, reader, compression, limits, packed, position: 0, total, file: None })
     }
 
     /// Reads the next unpacked bytes into `buf`; 0 is the end. After an error, what was returned
@@ -128,6 +132,26 @@ impl ByteStream {
         self.position += read as u64;
         self.check_expansion()?;
         Ok(read)
+    }
+
+    /// The file itself, where its bytes are the stream's and can be read at any place.
+    pub fn plain_file(&self) -> Option<Arc<File>> {
+        self.file.clone().filter(|_| self.compression == Compression::None)
+    }
+
+    /// Goes on at `position` of the [plain file](Self::plain_file). If it cannot, the next read says
+    /// why.
+    pub fn seek(&mut self, position: u64) {
+        let Some(file) = self.plain_file() else { return };
+        self.reader = match (&*file).seek(SeekFrom::Start(position)) {
+            Ok(_) => {
+                self.packed.store(position, Ordering::Relaxed);
+                let counted = Counted { inner: file, count: Arc::clone(&self.packed) };
+                Box::new(BufReader::with_capacity(BUFFER_BYTES, counted))
+            }
+            Err(error) => Box::new(Refused(Some(error))),
+        };
+        self.position = position;
     }
 
     /// The location, for people.
@@ -197,6 +221,15 @@ impl<R: Read> Read for Counted<R> {
         let read = self.inner.read(buf)?;
         self.count.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+/// A place that could not be gone to.
+struct Refused(Option<io::Error>);
+
+impl Read for Refused {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 
