@@ -1,17 +1,18 @@
-//! One bench per step of the hot path: scan, decode by the walk and by simd-json's tape, compare, and
-//! whole epochs. `deployforge bench` measures the pipeline with files and history.
+//! One bench per step of the hot path: scan, decode by the walk and by each decoder, compare, and whole
+//! epochs. `deployforge bench` measures the pipeline with files and history.
 
 use std::hint::black_box;
+use std::path::{Path, PathBuf};
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, criterion_main};
 use deployforge_benches::{blocks, inventory};
-use deployforge_canon::{Canon, Flat, Normalise, Parser};
+use deployforge_canon::{Canon, Decoder, Flat, Normalise, Parser};
 use deployforge_compare::{
     BaselineBuilder, BatchOrigin, Comparator, DiffOptions, LevelSwitch, Segment, Settings, Tables,
     Tier, compare,
 };
 use deployforge_formats::{LineReader, Lines, ReadOptions, Reader};
-use deployforge_model::{BaselineInfo, BaselineKind, Seed, Timestamp};
+use deployforge_model::{BaselineInfo, BaselineKind, Dialect, Seed, Timestamp};
 use deployforge_policy::Policy;
 
 const ITEMS: u64 = 20_000;
@@ -87,7 +88,18 @@ fn decode(c: &mut Criterion) {
             }
         });
     });
-    group.bench_function("tape alone", |b| {
+    group.finish();
+}
+
+/// The two decoders beside each other. What they need is measured with them: a copy of the text that
+/// simd-json may write into.
+fn decoders(c: &mut Criterion) {
+    let base = items(0.0);
+    let (_, scanned) = scan(&base);
+    let rows = || scanned.iter().flat_map(|l| (0..l.frame.len()).map(|row| (&l.frame, row)));
+    let mut group = c.benchmark_group("decode");
+    group.throughput(Throughput::Elements(ITEMS));
+    group.bench_function("tape alone/SimdJson", |b| {
         let (mut text, mut buffers) = (Vec::new(), simd_json::Buffers::new(4096));
         b.iter(|| {
             for (frame, row) in rows() {
@@ -98,19 +110,69 @@ fn decode(c: &mut Criterion) {
             }
         });
     });
-    group.bench_function("tree", |b| {
-        let mut parser = Parser::default();
+    group.bench_function("tape alone/Sonic", |b| {
         b.iter(|| {
             for (frame, row) in rows() {
-                let text = [b"{", frame.state(row).text, b"}"].concat();
-                let kind = frame.parts(row)[2];
-                let state =
-                    canon.state(&mut parser, frame.dialect, kind, &text, std::iter::empty());
-                black_box(Flat::of(&state.expect("a state").root, &seed).fingerprint(&seed));
+                let document = sonic_rs::from_slice::<sonic_rs::Value>(frame.record(row));
+                black_box(document.expect("valid JSON"));
             }
         });
     });
+    let states: Vec<_> = rows()
+        .map(|(frame, row)| {
+            let text = [b"{", frame.state(row).text, b"}"].concat();
+            (frame.dialect, frame.parts(row)[2], text)
+        })
+        .collect();
+    for decoder in Decoder::ALL {
+        group.bench_function(format!("tree/{decoder:?}"), |b| trees_of(b, *decoder, &states));
+    }
     group.finish();
+    recorded(c);
+}
+
+/// Reads each text into a tree and hashes it.
+fn trees_of(b: &mut Bencher<'_>, decoder: Decoder, texts: &[(Dialect, &str, Vec<u8>)]) {
+    let (canon, seed) = (Canon::default(), Seed::new(SEED));
+    let mut parser = Parser::new(decoder);
+    b.iter(|| {
+        for (dialect, kind, text) in texts {
+            let state = canon.state(&mut parser, *dialect, kind, text, std::iter::empty());
+            black_box(Flat::of(&state.expect("a state").root, &seed).fingerprint(&seed));
+        }
+    });
+}
+
+/// Trees of recorded AWS Config files, if the folder of fixtures is given.
+fn recorded(c: &mut Criterion) {
+    let Some(root) = std::env::var_os("DEPLOYFORGE_FIXTURES") else { return };
+    let texts: Vec<_> = files_below(&Path::new(&root).join("3-aws-config"))
+        .into_iter()
+        .filter(|text| {
+            let (canon, mut parser) = (Canon::default(), Parser::default());
+            canon.state(&mut parser, Dialect::AwsConfig, "t", text, std::iter::empty()).is_ok()
+        })
+        .map(|text| (Dialect::AwsConfig, "t", text))
+        .collect();
+    let mut group = c.benchmark_group("recorded");
+    group.throughput(Throughput::Bytes(texts.iter().map(|text| text.2.len() as u64).sum()));
+    for decoder in Decoder::ALL {
+        group.bench_function(format!("tree/{decoder:?}"), |b| trees_of(b, *decoder, &texts));
+    }
+    group.finish();
+}
+
+/// What the files below a folder hold.
+fn files_below(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = std::fs::read_dir(folder).expect("a folder that can be read");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let file = !path.is_dir();
+        let read = |path| vec![std::fs::read(path).expect("a file that can be read")];
+        if file { read(path) } else { files_below(&path) }
+    };
+    paths.into_iter().flat_map(read).collect()
 }
 
 fn epochs(c: &mut Criterion) {
@@ -181,5 +243,5 @@ fn trees(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, epochs, trees);
+criterion_group!(benches, decode, decoders, epochs, trees);
 criterion_main!(benches);

@@ -1,6 +1,6 @@
 //! A state slice in, canonical attributes out.
 //!
-//! [`Canon::state`] parses one JSON object (simd-json), rejects duplicate keys and too deep nesting,
+//! [`Canon::state`] parses one JSON object (by a [`Decoder`]), rejects duplicate keys and too deep nesting,
 //! sorts members, decides by type rule whether an array is ordered, a set or a keyed list
 //! ([`rules`]), and replaces sensitive values by keyed hashes ([`redact`]). The result is a [`State`]:
 //! a tree of [`Node`]s whose equality is equality of meaning: numbers by value, sets without order.
@@ -21,6 +21,7 @@
 //! # Ok::<(), deployforge_canon::CanonError>(())
 //! ```
 
+mod decode;
 mod flat;
 pub mod fold;
 mod hash;
@@ -33,6 +34,7 @@ pub mod rules;
 mod trie;
 mod walk;
 
+pub use decode::Decoder;
 pub use flat::{Flat, Unit};
 pub use fold::{Fold, Normalise};
 pub use locate::{Located, locate, value_at};
