@@ -61,13 +61,21 @@ impl Lines {
 impl Default for LineReader {
     /// A reader of nothing.
     fn default() -> Self {
-        Self::new(ReadOptions::default(), Tally::default(), 0, 1)
+        Self::new(
+            ReadOptions::default(),
+            Tally::default(),
+            0,
+            SourcePosition { offset: 0, line: 1 },
+        )
     }
 }
 
 impl LineReader {
-    pub(crate) fn new(options: ReadOptions, tally: Tally, seed: u64, line: u64) -> Self {
-        Self { options, seed: Seed::new(seed), key_seed: seed, tally, line, bytes: 0, long: None }
+    /// A reader of what stands from `at` on.
+    pub(crate) fn new(options: ReadOptions, tally: Tally, seed: u64, at: SourcePosition) -> Self {
+        let SourcePosition { offset, line } = at;
+        let key_seed = seed;
+        Self { options, seed: Seed::new(seed), key_seed, tally, line, bytes: offset, long: None }
     }
 
     /// Bytes of the longest record; what is longer is read by pieces ([`LineReader::piece`]).
@@ -138,10 +146,15 @@ impl LineReader {
         self.tally.merge(std::mem::take(&mut parsed.tally));
     }
 
+    /// Reads one line, with its newline or without.
     fn line(&self, text: &[u8], at: SourcePosition, tally: &mut Tally, out: &mut Vec<Record>) {
         let mut framer = Framer::at_line(self.options.limits, ITEM_LISTS, at);
         let mut dispatch = Dispatch { options: &self.options, tally, out };
         framer.push(text, &mut dispatch);
+        // What is still open at the end of a line is a broken line, not an input that ends early.
+        if text.last() != Some(&b'\n') {
+            framer.push(b"\n", &mut dispatch);
+        }
         framer.finish(None, &mut dispatch);
     }
 
@@ -163,7 +176,8 @@ impl LineReader {
         Framer::at_line(self.options.limits, ITEM_LISTS, at)
     }
 
-    /// The input is complete, or broke off for `reason`, after `rest`: an incomplete line.
+    /// The input is complete, or broke off for `reason`, after `rest`: an incomplete line. The summary
+    /// counts every row as an observation: who reads one again counts what comes of it.
     pub fn finish(
         mut self,
         rest: &[u8],

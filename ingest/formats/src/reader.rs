@@ -84,7 +84,8 @@ impl Reader {
 
     /// Reads the rest by blocks of whole lines, many at once; `seed` is the deployment's.
     pub fn into_lines(self, seed: u64) -> LineReader {
-        LineReader::new(self.options, self.tally, seed, self.framer.line())
+        let at = SourcePosition { offset: self.framer.offset(), line: self.framer.line() };
+        LineReader::new(self.options, self.tally, seed, at)
     }
 
     /// The input is complete.
@@ -125,6 +126,9 @@ impl Dispatch<'_> {
 
 impl Frames for Dispatch<'_> {
     fn frame(&mut self, part: Part, at: SourcePosition, bytes: &[u8]) {
+        if matches!(part, Part::Item) {
+            self.tally.item_at = Some(at.offset);
+        }
         let mut sink = self.sink(at);
         let Ok(text) = std::str::from_utf8(bytes) else {
             return sink.refuse(&Refusal::NotUtf8, bytes);
@@ -140,6 +144,7 @@ impl Frames for Dispatch<'_> {
     }
 
     fn reject(&mut self, reject: Reject) {
+        self.tally.item_at = Some(reject.position.offset);
         self.sink(reject.position).reject(reject);
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Tally {
     pub(crate) collections: Vec<String>,
     /// Records that stand outside any whole listing.
     pub(crate) loose: u64,
+    /// Where the newest item of a list stands, or what was refused instead of one.
+    pub(crate) item_at: Option<u64>,
     notes: BTreeMap<Note, u64>,
 }
 

@@ -110,7 +110,7 @@ pub(crate) fn read_envelope(text: &str, sink: &mut Sink<'_>) -> Result<(), Refus
         sink.tally.whole_listings += 1;
     } else {
         sink.tally.loose += 1;
-        if sink.tally.observations == 0 && sink.tally.rejects == 0 {
+        if sink.tally.item_at.is_none_or(|item| item < sink.position.offset) {
             sink.note(Note::EmptyList, 1);
         }
     }

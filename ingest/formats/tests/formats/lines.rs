@@ -237,3 +237,68 @@ fn blocks_give_what_one_reader_gives() {
     assert_eq!(summary.rejects, 28);
     assert_eq!(records, whole, "with the same positions");
 }
+
+/// The first lines of an input tell that it has one record a line; they count too. What stood right
+/// behind them without a block before it, a line too long for one or an incomplete one, was told to
+/// stand at the start of the input, and the summary counted too few bytes. The fuzzer found it.
+#[test]
+fn places_count_from_the_start_of_the_input() {
+    let first = format!("{}\n", plain(false));
+    let broken = "{\"broken\":";
+    for (piece, rest) in [(format!("{broken}\n"), ""), (String::new(), broken)] {
+        let mut reader = Reader::new(ReadOptions::default());
+        let mut records = Vec::new();
+        reader.push(first.as_bytes(), &mut records);
+        assert!(reader.is_at_line());
+        let mut lines = reader.into_lines(SEED);
+        if !piece.is_empty() {
+            lines.piece(piece.as_bytes(), &mut records);
+        }
+        let summary = lines.finish(rest.as_bytes(), None, &mut records);
+        let text = format!("{first}{piece}{rest}");
+        assert_eq!(records, parsed(text.as_bytes()));
+        assert_eq!(summary.bytes, text.len() as u64);
+    }
+}
+
+/// Whether a list has items is a matter of that list. It was told from whether the input had anything
+/// before it, and by blocks from whether the block had: the notes depended on where blocks are cut.
+/// The fuzzer found it.
+#[test]
+fn an_empty_list_is_noted_wherever_it_stands() {
+    let empty = r#"{"fileVersion":"1.0","configurationItems":[]}"#;
+    let full = format!(r#"{{"fileVersion":"1.0","configurationItems":[{}]}}"#, plain(false));
+    let text = [plain(false).as_str(), empty, &full, empty, ""].join("\n");
+    let mut reader = Reader::new(ReadOptions::default());
+    let mut records = Vec::new();
+    reader.push(text.as_bytes(), &mut records);
+    let whole = reader.finish(&mut records);
+    assert_eq!(whole.notes, ["2 lists without items"]);
+    for lines in 1..4 {
+        let mut reader = self::reader();
+        let mut offset = 0;
+        for block in text.split_inclusive('\n').collect::<Vec<_>>().chunks(lines) {
+            let block = Block::new(block.concat().into_bytes(), offset);
+            offset += block.bytes.len() as u64;
+            let mut lines = reader.scan(&block);
+            reader.number(&mut lines);
+            let mut left = reader.parse(&lines);
+            reader.count(&mut left);
+        }
+        assert_eq!(reader.finish(b"", None, &mut Vec::new()).notes, whole.notes);
+    }
+}
+
+/// A line whose state turns out broken is read again, without its newline: it was refused as an input
+/// that ends early (`truncated`), not as a broken line. The fuzzer found it.
+#[test]
+fn a_broken_line_is_no_truncated_input() {
+    let broken = plain(false).replace("{\"size\":1}", "{\"size\":\"1}");
+    let text = [plain(false), broken, plain(false), String::new()].join("\n");
+    let reader = reader();
+    let mut scanned = reader.scan(&Block::new(text.clone().into_bytes(), 0));
+    scanned.frame.start.line = 1;
+    assert_eq!(scanned.frame.len(), 3, "the scan does not look into states");
+    let again: Vec<_> = (0..3).flat_map(|row| reader.record(&scanned.frame, row)).collect();
+    assert_eq!(again, parsed(text.as_bytes()));
+}
