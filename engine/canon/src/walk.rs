@@ -100,6 +100,7 @@ impl Walk<'_> {
     /// Members without braces, to the end of the text.
     fn bare(&mut self, mut at: usize, root: Id, allowed: &[StateMember]) -> Option<usize> {
         let mut member = root;
+        let mut needed = allowed.iter().filter(|one| one.kind == MemberKind::Object).count();
         loop {
             let (start, value_at);
             (start, (member, value_at)) = (at, self.name(at, member)?);
@@ -117,7 +118,8 @@ impl Walk<'_> {
             let object = self.byte(value_at)? == b'{';
             match kind {
                 MemberKind::Any => {}
-                MemberKind::Object if object => {}
+                // Each stands once: a name that stands twice is not decided here.
+                MemberKind::Object if object => needed = needed.checked_sub(1)?,
                 MemberKind::EmptyObject if object && self.space(value_at + 1) + 1 == end => {}
                 MemberKind::Ignored => self.flat.reset(units),
                 MemberKind::Object | MemberKind::EmptyObject => return None,
@@ -125,6 +127,7 @@ impl Walk<'_> {
             at = self.space(end);
             match self.byte(at) {
                 Some(b',') => at = self.space(at + 1),
+                None if needed > 0 => return None,
                 None => {
                     self.flat.close(self.seed, self.memo.trie.node(member).layout);
                     return Some(at);

@@ -116,7 +116,7 @@ pub struct StateMember {
 pub enum MemberKind {
     /// Anything.
     Any,
-    /// An object.
+    /// An object, which has to stand.
     Object,
     /// An object without members.
     EmptyObject,

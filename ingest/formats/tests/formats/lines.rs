@@ -289,6 +289,19 @@ fn an_empty_list_is_noted_wherever_it_stands() {
     }
 }
 
+/// Without its configuration an item is refused. On the short way one that has tags still was taken
+/// for a state with nothing but tags, which has drifted. The fuzzer found it.
+#[test]
+fn an_item_without_configuration_is_no_state() {
+    for last in [false, true] {
+        let whole = plain(last);
+        let without = whole.replace(r#","configuration":{"size":1}"#, "");
+        assert_ne!(whole, without);
+        assert!(matches!(parsed(without.as_bytes()).as_slice(), [Record::Reject(_)]));
+        assert_eq!(check(&whole, &[without, whole.clone()]), 1, "the other one is scanned");
+    }
+}
+
 /// A line whose state turns out broken is read again, without its newline: it was refused as an input
 /// that ends early (`truncated`), not as a broken line. The fuzzer found it.
 #[test]
