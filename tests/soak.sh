@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What is too long for every change: the release build, a million items against known drift, a line of
-# a gigabyte, many more property cases. Run by people, whose figures go into the notes of a release.
+# a gigabyte, many more property cases, minutes of fuzzing. Run by people, whose figures go into the
+# notes of a release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,3 +11,6 @@ export DEPLOYFORGE_SCALE="${DEPLOYFORGE_SCALE:-1000000}"
 export PROPTEST_CASES="${PROPTEST_CASES:-20000}"
 cargo test --locked -p deployforge-tests --test scenarios -- --nocapture
 cargo test --locked -p deployforge-compare --test properties
+cargo test --locked -p deployforge-canon --features sonic-default
+DEPLOYFORGE_FUZZ_SECONDS="${DEPLOYFORGE_FUZZ_SECONDS:-300}" \
+    cargo test --release --locked -p deployforge-formats --test fuzz -- --nocapture
