@@ -15,6 +15,7 @@ mod reference;
 mod run;
 mod secrets;
 mod support;
+mod swap;
 mod sweeps;
 mod truth;
 mod watch;

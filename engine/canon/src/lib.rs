@@ -59,6 +59,10 @@ pub struct Canon {
     pub limits: Limits,
 }
 
+/// The version of what is canonical: raised when the decoder, the built-in rules or the form of states
+/// change so that what was equal may not be, or the other way about.
+pub const VERSION: u32 = 1;
+
 /// The canonical state of one resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {

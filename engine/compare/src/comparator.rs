@@ -24,7 +24,7 @@ use crate::shard::{BatchOrigin, Context, Loaded, Segment, Settings, Shard, Tier,
 
 /// How many shards state is split into: more than threads, so that a slow one does not hold up the
 /// rest, and fixed, so that state can move.
-const SHARDS: usize = 64;
+pub(crate) const SHARDS: usize = 64;
 
 /// Sweeps under way at once; the start of one more ends the oldest unfinished.
 const SWEEPS_MAX: usize = 1024;
@@ -32,15 +32,15 @@ const SWEEPS_MAX: usize = 1024;
 /// Compares observations with baselines, shard by shard on all cores.
 #[derive(Debug)]
 pub struct Comparator {
-    context: Context,
-    shards: Vec<Shard>,
+    pub(crate) context: Context,
+    pub(crate) shards: Vec<Shard>,
     /// Globally unique names of declared resources, made when first one is looked for.
     aliases: OnceLock<Aliases>,
     dialects: HashSet<Dialect>,
     sweeps: HashMap<(Arc<str>, String), SweepState>,
     sequence: u32,
     /// One per thread.
-    tools: Vec<Mutex<Tools>>,
+    pub(crate) tools: Vec<Mutex<Tools>>,
 }
 
 #[derive(Debug)]
@@ -161,6 +161,14 @@ impl Comparator {
         }
     }
 
+    /// Takes another's place in the stream: its sweeps and its count of epochs. What it knew is left to
+    /// the caller.
+    pub(crate) fn take_over(&mut self, before: Self) -> (Context, Vec<Shard>) {
+        let Self { context, shards, sweeps, sequence, .. } = before;
+        (self.sweeps, self.sequence) = (sweeps, sequence);
+        (context, shards)
+    }
+
     /// How many resources the baselines declare.
     pub fn declared(&self) -> usize {
         self.entries().filter(|entry| entry.baseline().is_some()).count()
@@ -230,7 +238,7 @@ impl Comparator {
 
     /// Puts together what the shards put out: first the findings that were prepared and hold, in the
     /// order in which they were observed.
-    fn gather(
+    pub(crate) fn gather(
         &self,
         segments: &[Segment<'_>],
         mut outputs: Vec<Output>,

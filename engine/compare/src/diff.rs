@@ -11,7 +11,7 @@ use deployforge_model::{FindingKind, Mode};
 use deployforge_policy::Policy;
 
 /// How to compare.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiffOptions {
     /// What counts.
     pub mode: Mode,

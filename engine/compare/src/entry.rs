@@ -257,6 +257,28 @@ impl Entry {
         }
     }
 
+    /// Goes on from what another comparator knew, but for fingerprints and where the resource stands in
+    /// a baseline. `identity`: who it is, if no baseline declares it any more.
+    pub(crate) fn succeed(&mut self, known: Self, identity: Option<Identity>) {
+        const KNOWN: u8 = HAS_VERSION | HAS_TIME | PUT_OUT;
+        self.facts = self.facts & !KNOWN | known.facts & KNOWN;
+        (self.version, self.observed_at, self.seen) =
+            (known.version, known.observed_at, known.seen);
+        (self.verdict, self.reason, self.detail) = (known.verdict, known.reason, known.detail);
+        if let Some(identity) = identity {
+            self.detail().identity = Some(identity);
+        } else if let Some(detail) = &mut self.detail
+            && self.row != NONE
+        {
+            detail.identity = None;
+        }
+    }
+
+    /// Who it is, if no baseline declares it.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.detail.as_ref()?.identity.as_ref()
+    }
+
     pub(crate) fn detail(&mut self) -> &mut Detail {
         self.detail.get_or_insert_default()
     }

@@ -14,6 +14,11 @@ use deployforge_model::{
     Dialect, ObservationRow, Presence, ResourceKey, Timestamp, Transition, UnknownReason, Verdict,
 };
 
+/// The hash under which the history knows a state, given as canonical JSON text.
+pub fn state_hash(key: &[u8; 32], text: &[u8]) -> Box<str> {
+    blake3::keyed_hash(key, text).to_hex()[..32].into()
+}
+
 /// Observed times may be this far in the future; beyond it they are taken as this far.
 const SKEW_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
 
@@ -178,8 +183,7 @@ impl<'a, 'b> Judge<'a, 'b> {
 
     /// The keyed hash that stands for a state in the history.
     fn hash(&self, text: &str) -> Box<str> {
-        let key = &self.context.settings.hash_key;
-        blake3::keyed_hash(key, text.as_bytes()).to_hex()[..32].into()
+        state_hash(&self.context.settings.hash_key, text.as_bytes())
     }
 
     fn state(&mut self) -> Result<State, CanonError> {

@@ -26,13 +26,16 @@ mod rows;
 mod shape;
 mod shard;
 mod short;
+mod succeed;
 
 pub use baseline::{Added, Baseline, BaselineBuilder, NotAdded};
 pub use comparator::{Comparator, ResourceView};
 pub use diff::{Comparison, DiffOptions, Difference, compare};
 pub use entry::Restored;
 pub use findings::{FindingRow, OpenFinding};
+pub use judge::state_hash;
 pub use output::{CheckCounts, Levels, Output, RejectRow, RowHead, StateRow, VerdictRow};
 pub use prepare::{Prepared, Scrubbed};
 pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
 pub use shard::{BatchOrigin, LevelSwitch, Segment, Settings, Tables, Tier};
+pub use succeed::{Rules, Succession, Unsettled};

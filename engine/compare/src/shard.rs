@@ -26,7 +26,7 @@ use crate::shape::{Hashes, Orders, Shapes};
 use crate::short::Short;
 
 /// What a comparator is made with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Seeds keys and fingerprints.
     pub seed: u64,
@@ -266,6 +266,11 @@ impl Shard {
 
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.slabs.iter().flatten()
+    }
+
+    /// All entries, when nothing more is asked of the shard.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
+        self.slabs.into_iter().flatten()
     }
 
     /// Judges rows of a segment, given with its number, in order. `sequence` numbers the epoch, for

@@ -8,7 +8,7 @@
 use deployforge_model::{Frame, Timestamp, Verdict};
 
 use crate::entry::Entry;
-use crate::judge::{Order, head, latest, order, settle, verdict_row};
+use crate::judge::{Order, head, latest, order, settle, state_hash, verdict_row};
 use crate::output::{Head, Output, StateRow};
 use crate::prepare::{Change, Compared, Known, Prepare, Prepared, key};
 use crate::route::Routed;
@@ -168,8 +168,7 @@ impl<'a> Short<'a> {
         let differs = judgement.verdict != Some(Verdict::InSync) || !judgement.findings.is_empty();
         let (mut hash, mut new) = (None, false);
         if let Some(text) = state {
-            let key = &context.settings.hash_key;
-            let digest: Box<str> = blake3::keyed_hash(key, text.as_bytes()).to_hex()[..32].into();
+            let digest = state_hash(&context.settings.hash_key, text.as_bytes());
             let known = entry.detail.as_ref().and_then(|detail| detail.state_hash.as_ref());
             let keeps = differs || known.is_some();
             new = keeps && known != Some(&digest);

@@ -41,6 +41,10 @@ pub(crate) fn open_for_writing(
 /// Opens the data directory for work of the user's. Where it is the demo's, that is said: the demo
 /// throws its history away.
 pub(crate) fn open_for_work(root: &std::path::Path) -> Result<DataDir, CommandError> {
+    open_for_writing(root, purpose_of(root)?)
+}
+
+fn purpose_of(root: &std::path::Path) -> Result<Purpose, CommandError> {
     let purpose = DataDir::open(root)?.map_or(Purpose::Work, |dir| dir.purpose());
     if purpose == Purpose::Demo {
         anstream::eprintln!(
@@ -50,7 +54,15 @@ pub(crate) fn open_for_work(root: &std::path::Path) -> Result<DataDir, CommandEr
             root.display()
         );
     }
-    open_for_writing(root, purpose)
+    Ok(purpose)
+}
+
+/// Opens or makes the data directory to add a baseline, which may be done beside a running engine.
+pub(crate) fn open_for_baselines(root: &std::path::Path) -> Result<DataDir, CommandError> {
+    let purpose = purpose_of(root)?;
+    let mut dir = DataDir::create(root, purpose, &mut random)?;
+    dir.lock_baselines()?;
+    Ok(dir)
 }
 
 /// Opens a data directory that must exist.
@@ -141,6 +153,18 @@ pub(crate) fn settings(
         levels: LevelSwitch::ALL,
         tier: config.tier.unwrap_or_default().into(),
     })
+}
+
+/// A hash of all that decides whether states are equal and what a difference means: rules, and the
+/// version of the code that makes states canonical.
+pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
+    let ConfigFile { arrays, policy, environments, .. } = config;
+    let Settings { mode, normalise, .. } = settings;
+    let all = format!(
+        "{} {arrays:?} {policy:?} {environments:?} {mode:?} {normalise:?}",
+        deployforge_canon::VERSION
+    );
+    blake3::hash(all.as_bytes()).to_hex()[..32].to_owned()
 }
 
 /// Key parts from the flags.

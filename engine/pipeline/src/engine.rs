@@ -1,11 +1,12 @@
 //! The engine: feeds in, output gathered.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
 use deployforge_compare::{
-    BatchOrigin, Comparator, Levels, Output, Prepared, RejectRow, Scrubbed, Segment,
+    BatchOrigin, Comparator, Levels, Output, Prepared, RejectRow, Rules, Scrubbed, Segment,
+    Unsettled,
 };
 use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
@@ -16,6 +17,9 @@ use rayon::prelude::*;
 
 use crate::feed::scope_of;
 use crate::{Feed, LIMITS, LineBlock};
+
+/// Canonical states by the hash under which the history knows them.
+pub type States = HashMap<Box<str>, String>;
 
 /// Counts over the life of an engine.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +135,28 @@ impl Engine {
         }
         let output = self.comparator.apply(batch, &origin);
         self.gather(output);
+    }
+
+    /// Lets a comparator with other baselines take over, between two epochs; how many resources it judged
+    /// again. `held` gives the last states of resources by hash, as far as the history holds them.
+    pub fn succeed(
+        &mut self,
+        mut next: Comparator,
+        rules: Rules,
+        held: &mut dyn FnMut(&[Unsettled]) -> States,
+    ) -> u64 {
+        self.flush();
+        let origin = self.origin("baseline".into());
+        std::mem::swap(&mut self.comparator, &mut next);
+        let done = self.comparator.succeed(next, rules, &origin);
+        self.gather(done.output);
+        if !done.unsettled.is_empty() {
+            let states = held(&done.unsettled);
+            let state = |one: &Unsettled| states.get(one.state_hash.as_ref()?).map(String::as_str);
+            let settled = self.comparator.settle_with(&done.unsettled, &state, &origin);
+            self.gather(settled);
+        }
+        done.judged
     }
 
     /// Applies one feed.

@@ -17,7 +17,7 @@ mod recorder;
 
 pub use block::{FileRange, LineBlock};
 pub use committer::{Committer, FILE_BYTES, FILE_ROWS};
-pub use engine::{Engine, Totals};
+pub use engine::{Engine, States, Totals};
 pub use feed::{Feed, Input, InputSpec, LIMITS, read_inputs};
 pub use import::{ImportError, Imported, import};
 pub use recorder::{RecordError, Recorder, open_findings};

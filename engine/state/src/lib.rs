@@ -2,7 +2,7 @@
 //!
 //! A [`DataDir`] holds the deployment's keys ([`Keys`], made once, readable by the owner alone), the
 //! versions of baselines ([`DataDir::save_baseline`], Arrow IPC beside a small manifest), and which
-//! files were read to the end ([`Frontier`]). One process writes at a time ([`DataDir::lock`]).
+//! files were read to the end ([`Frontier`]), and what verdicts were judged by ([`Stamp`]). One process writes at a time ([`DataDir::lock`]); baselines may be added beside it ([`DataDir::lock_baselines`]).
 //! Everything is written beside its place and renamed into it, so that a crash leaves the old or
 //! the new, never half.
 //!
@@ -11,6 +11,7 @@
 mod baselines;
 mod frontier;
 mod rows;
+mod stamp;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -20,6 +21,7 @@ pub use baselines::Manifest;
 pub use frontier::{FileMark, Frontier};
 pub use rows::RowsWriter;
 use serde::{Deserialize, Serialize};
+pub use stamp::Stamp;
 
 /// The layout of the data directory this version reads and writes.
 const LAYOUT: u32 = 1;
@@ -119,7 +121,7 @@ pub enum Purpose {
 pub struct DataDir {
     root: PathBuf,
     keys: Keys,
-    lock: Option<File>,
+    locks: Vec<File>,
 }
 
 impl DataDir {
@@ -143,7 +145,7 @@ impl DataDir {
             };
             return Err(StateError::Purpose { path: root.to_owned(), holds });
         }
-        Ok(Self { root: root.to_owned(), keys, lock: None })
+        Ok(Self { root: root.to_owned(), keys, locks: Vec::new() })
     }
 
     /// Opens a data directory for reading, whatever it is for. `None` if there is none.
@@ -152,12 +154,21 @@ impl DataDir {
         if !path.exists() {
             return Ok(None);
         }
-        Ok(Some(Self { root: root.to_owned(), keys: read_keys(root, &path)?, lock: None }))
+        Ok(Some(Self { root: root.to_owned(), keys: read_keys(root, &path)?, locks: Vec::new() }))
     }
 
     /// Takes the directory for writing; it is freed when this is dropped or the process ends.
     pub fn lock(&mut self) -> Result<(), StateError> {
-        let path = self.root.join("lock");
+        self.take("lock")
+    }
+
+    /// Takes the directory's baselines for writing, beside a process that holds all else.
+    pub fn lock_baselines(&mut self) -> Result<(), StateError> {
+        self.take("baselines.lock")
+    }
+
+    fn take(&mut self, name: &str) -> Result<(), StateError> {
+        let path = self.root.join(name);
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -166,7 +177,7 @@ impl DataDir {
             .map_err(|error| io(&path, error))?;
         match file.try_lock() {
             Ok(()) => {
-                self.lock = Some(file);
+                self.locks.push(file);
                 Ok(())
             }
             Err(fs::TryLockError::WouldBlock) => Err(StateError::Locked(self.root.clone())),

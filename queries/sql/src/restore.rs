@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
+use futures::StreamExt as _;
 
 use crate::{Session, SqlError};
 
@@ -56,6 +57,28 @@ impl Session {
             rejects: ids,
             sequence: sequence + 1,
         })
+    }
+
+    /// Gives `each` the states that `observations` holds, as canonical JSON text: of resources with these
+    /// ids, or of all.
+    pub async fn states(
+        &self,
+        ids: Option<&[&str]>,
+        each: &mut dyn FnMut(&str),
+    ) -> Result<(), SqlError> {
+        let mut sql = "SELECT state FROM observations WHERE state IS NOT NULL".to_owned();
+        if let Some(ids) = ids {
+            let quoted: Vec<String> =
+                ids.iter().map(|id| format!("'{}'", id.replace('\'', "''"))).collect();
+            sql.push_str(&format!(" AND id IN ({})", quoted.join(", ")));
+        }
+        let mut stream = self.plan(&sql).await?.execute_stream().await?;
+        while let Some(batch) = stream.next().await {
+            for batch in plain(vec![batch?])? {
+                batch.column(0).as_string::<i32>().iter().flatten().for_each(&mut *each);
+            }
+        }
+        Ok(())
     }
 
     async fn highest(&self, table: &str) -> Result<u64, SqlError> {

@@ -73,6 +73,11 @@ impl Shuffle {
         self.0 >> 33
     }
 
+    /// A number less than `end`.
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
+        self.roll() % end
+    }
+
     pub(crate) fn mix<T>(&mut self, list: &mut [T]) {
         for i in (1..list.len()).rev() {
             let other = (self.roll() % (i as u64 + 1)) as usize;

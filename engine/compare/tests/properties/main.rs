@@ -3,6 +3,7 @@
 mod generate;
 mod lanes;
 mod streams;
+mod successions;
 mod trees;
 
 use proptest::prelude::ProptestConfig;

@@ -54,7 +54,7 @@ fn baseline(states: &[Value]) -> Baseline {
     })
 }
 
-fn comparator(states: &[Value]) -> Comparator {
+pub(crate) fn comparator(states: &[Value]) -> Comparator {
     let settings = Settings {
         seed: SEED,
         hash_key: [1; 32],
@@ -69,18 +69,18 @@ fn comparator(states: &[Value]) -> Comparator {
     Comparator::new(settings, vec![baseline(states)])
 }
 
-fn origin() -> BatchOrigin {
+pub(crate) fn origin() -> BatchOrigin {
     BatchOrigin { source: "s".into(), file: "f".into(), ingested_at: NOW, stored: false }
 }
 
-fn apply(comparator: &mut Comparator, observations: &[Observation]) -> Output {
+pub(crate) fn apply(comparator: &mut Comparator, observations: &[Observation]) -> Output {
     let mut builder = ObservationBatchBuilder::new(SEED);
     observations.iter().for_each(|one| builder.push(one, NOW));
     comparator.apply(&builder.finish(), &origin())
 }
 
 /// What is true of each resource: verdict, score, findings.
-fn truth(comparator: &Comparator) -> BTreeMap<String, String> {
+pub(crate) fn truth(comparator: &Comparator) -> BTreeMap<String, String> {
     let findings = |list: &[OpenFinding]| -> Vec<String> {
         let mut list: Vec<String> = list.iter().map(|finding| format!("{finding:?}")).collect();
         list.sort();
@@ -103,12 +103,12 @@ fn truth(comparator: &Comparator) -> BTreeMap<String, String> {
 
 /// A baseline of three, and observations of four resources with versions of their own.
 #[derive(Clone, Debug)]
-struct Stream {
-    declared: Vec<Value>,
-    observed: Vec<Observation>,
+pub(crate) struct Stream {
+    pub(crate) declared: Vec<Value>,
+    pub(crate) observed: Vec<Observation>,
 }
 
-fn stream() -> impl Strategy<Value = Stream> {
+pub(crate) fn stream() -> impl Strategy<Value = Stream> {
     let declared = prop::collection::vec(group(), 3);
     // Mostly states near the baseline, so that something is in sync, and now and then a deletion.
     let one = (0_usize..4, 0_u8..8, group(), shuffle());

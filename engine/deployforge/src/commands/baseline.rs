@@ -62,7 +62,7 @@ struct Import<'a> {
 impl Import<'_> {
     fn run(&self, cli: &Cli, root: &Path, config: &ConfigFile) -> CommandResult {
         // A dry run leaves nothing behind, not even a data directory.
-        let dir = if self.dry_run { None } else { Some(setup::open_for_work(root)?) };
+        let dir = if self.dry_run { None } else { Some(setup::open_for_baselines(root)?) };
         let keys = dir.as_ref().map_or_else(HashKeys::ephemeral, HashKeys::of);
         let canon = setup::canon(config, &keys)?;
         let read = from_files(
@@ -111,13 +111,26 @@ impl Import<'_> {
             println!("unchanged: {name}@{version} already holds these {resources} resources");
         }
         if rejects > 0 {
-            keep(&dir, read.rejects)?;
+            keep(dir, read.rejects)?;
         }
         Ok(outcome)
     }
 }
 
-fn keep(dir: &DataDir, rejects: Vec<deployforge_compare::RejectRow>) -> Result<(), CommandError> {
+/// Keeps what was refused in the history, unless a running engine is writing there.
+fn keep(
+    mut dir: DataDir,
+    rejects: Vec<deployforge_compare::RejectRow>,
+) -> Result<(), CommandError> {
+    if let Err(error) = dir.lock() {
+        anstream::eprintln!(
+            "{}note:{} what was refused is told here and not kept in the table `rejects`: {error}",
+            render::CYAN,
+            render::RESET
+        );
+        return Ok(());
+    }
+    let dir = &dir;
     let runtime = setup::runtime()?;
     let settings =
         setup::settings(&ConfigFile::default(), &Judge::default(), &HashKeys::of(dir), false)?;

@@ -100,9 +100,11 @@ fn start_afresh(root: &Path) -> Result<DataDir, CommandError> {
             std::fs::remove_dir_all(&path).map_err(|e| CommandError::io(path.display(), &e))?;
         }
     }
-    let frontier = root.join("frontier.json");
-    if frontier.exists() {
-        std::fs::remove_file(&frontier).map_err(|e| CommandError::io(frontier.display(), &e))?;
+    for name in ["frontier.json", "stamp.json"] {
+        let path = root.join(name);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(|e| CommandError::io(path.display(), &e))?;
+        }
     }
     Ok(dir)
 }

@@ -10,6 +10,7 @@ mod query;
 mod repl;
 mod run;
 mod stream;
+mod versions;
 
 use clap::CommandFactory as _;
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use deployforge_compare::{Baseline, Comparator, Output};
+use deployforge_compare::{Comparator, Output, Rules};
 use deployforge_formats::split_prefix;
-use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, read_inputs};
+use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, States, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
 use deployforge_state::{DataDir, FileMark};
+use tokio::runtime::Runtime;
 
-use super::stream::{GATHER, say_totals, show, stored};
+use super::stream::{GATHER, say_totals, show};
+use super::versions::{self, Newer, Versions};
 use crate::cli::{Cli, Run};
 use crate::config::{self, BaselineRef, CommitConfig, ConfigFile, SourceConfig};
 use crate::error::{CommandError, CommandResult, Outcome};
@@ -34,18 +36,22 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     let root = setup::data_dir(cli, &config);
     let dir = setup::open_for_work(&root)?;
     let keys = HashKeys::of(&dir);
-    let baselines = baselines(&dir, &config.baselines)?;
     let runtime = setup::runtime()?;
     let stop = setup::stop_flag(&runtime);
     let settings = setup::settings(&config, &args.judge, &keys, true)?;
-    let mut comparator = Comparator::new(settings, baselines);
+    let rules = setup::rules(&config, &settings);
+    let versions = Versions::new(&dir, config.baselines.clone(), settings, rules)?;
+    if versions.stamp().baselines.is_empty() {
+        say_no_baseline();
+    }
+    let comparator = versions.load(&dir)?;
     let declared = comparator.declared();
-    let (recorder, known) = setup::recorder(&dir, &runtime, &mut comparator)?;
-    let engine = Engine::new(comparator, setup::clock(), known);
-    let mut stream = Stream::new(dir, engine, recorder, keys.seed, config.commit, stop)?;
+    if !cli.quiet {
+        anstream::eprintln!("{declared} resources declared; history in {}", show(&root));
+    }
+    let mut stream = start(dir, &runtime, (versions, comparator), keys.seed, config.commit, stop)?;
     if !cli.quiet {
         stream.status = render::progress("running", None, false);
-        anstream::eprintln!("{declared} resources declared; history in {}", show(&root));
     }
     let ended = stream.sources(&config.sources, args.once)?;
     stream.status.finish_and_clear();
@@ -98,23 +104,43 @@ fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), CommandError> 
     Ok(())
 }
 
-fn baselines(dir: &DataDir, wanted: &[BaselineRef]) -> Result<Vec<Baseline>, CommandError> {
-    let mut names: Vec<String> = wanted
-        .iter()
-        .map(|b| b.version.map_or(b.name.clone(), |version| format!("{}@{version}", b.name)))
-        .collect();
-    if names.is_empty() {
-        names = dir.baselines()?.into_iter().map(|manifest| manifest.name).collect();
-        names.dedup();
+fn say_no_baseline() {
+    anstream::eprintln!(
+        "{}warning:{} there is no baseline, so every resource will be unmanaged; `deployforge baseline import NAME FILE` makes one",
+        render::YELLOW,
+        render::RESET
+    );
+}
+
+/// A stream that goes on from the history. What the history holds was judged by other baselines or rules
+/// if they changed meanwhile: then it is taken up as it was, and judged again.
+fn start<'a>(
+    dir: DataDir,
+    runtime: &Arc<Runtime>,
+    (versions, mut comparator): (Versions, Comparator),
+    seed: u64,
+    commit: CommitConfig,
+    stop: Arc<AtomicBool>,
+) -> Result<Stream<'a>, CommandError> {
+    let now = versions.stamp().clone();
+    let before = dir.stamp()?.filter(|before| *before != now);
+    let mut next = None;
+    if let Some(before) = &before {
+        let known = versions.load_before(&dir, before);
+        next = Some(std::mem::replace(&mut comparator, known));
     }
-    if names.is_empty() {
-        anstream::eprintln!(
-            "{}warning:{} there is no baseline, so every resource will be unmanaged; `deployforge baseline import NAME FILE` makes one",
-            render::YELLOW,
-            render::RESET
-        );
+    let (recorder, known) = setup::recorder(&dir, runtime, &mut comparator)?;
+    let engine = Engine::new(comparator, setup::clock(), known);
+    let mut stream = Stream::new(dir, engine, recorder, seed, commit, stop)?;
+    stream.versions = Some((versions, Arc::clone(runtime)));
+    if let (Some(comparator), Some(before)) = (next, before) {
+        let same = before.rules == now.rules;
+        let rules = if same { Rules::Same } else { Rules::Changed };
+        stream.succeed(Newer { comparator, baselines: now.baselines }, rules)?;
+    } else {
+        stream.dir.save_stamp(&now)?;
     }
-    names.iter().map(|name| stored(dir, name)).collect()
+    Ok(stream)
 }
 
 /// Called with what came out of each feed, before it is committed.
@@ -138,6 +164,8 @@ pub(super) struct Stream<'a> {
     marks: Vec<(String, String, FileMark)>,
     last_commit: Instant,
     shown: (usize, usize),
+    /// Looks for newer baselines.
+    versions: Option<(Versions, Arc<Runtime>)>,
 }
 
 impl Stream<'_> {
@@ -165,6 +193,7 @@ impl Stream<'_> {
             marks: Vec::new(),
             last_commit: Instant::now(),
             shown: (0, 0),
+            versions: None,
         })
     }
 
@@ -205,6 +234,7 @@ impl Stream<'_> {
                 let found: Vec<Input> = found.collect();
                 self.read(found)?;
             }
+            self.look_for_newer()?;
             std::thread::sleep(POLL);
         }
         Ok(!self.stopped())
@@ -239,10 +269,43 @@ impl Stream<'_> {
                 self.commit()?;
             }
             self.busy += start.elapsed();
+            self.look_for_newer()?;
         }
         let start = Instant::now();
         self.commit()?;
         self.busy += start.elapsed();
+        Ok(())
+    }
+
+    fn look_for_newer(&mut self) -> Result<(), CommandError> {
+        match self.versions.as_mut().and_then(|(versions, _)| versions.poll()) {
+            Some(newer) => self.succeed(newer, Rules::Same),
+            None => Ok(()),
+        }
+    }
+
+    /// Lets newer baselines take over. What was judged before is committed first, so that the history
+    /// holds the last states.
+    fn succeed(&mut self, newer: Newer, rules: Rules) -> Result<(), CommandError> {
+        let Some((versions, runtime)) = &self.versions else { return Ok(()) };
+        let stamp = versions.stamp().clone();
+        let runtime = Arc::clone(runtime);
+        self.engine.flush();
+        self.commit()?;
+        let mut failed = None;
+        let dir = &self.dir;
+        let judged = self.engine.succeed(newer.comparator, rules, &mut |unsettled| {
+            versions::held(dir, &runtime, unsettled).unwrap_or_else(|error| {
+                failed = Some(error);
+                States::new()
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.commit()?;
+        self.dir.save_stamp(&stamp)?;
+        self.status.suspend(|| versions::say(self.dir.root(), &newer.baselines, judged));
         Ok(())
     }
 

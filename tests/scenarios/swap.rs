@@ -1,0 +1,127 @@
+//! Baselines and rules that change while, and between, runs.
+
+use deployforge_tests::Lab;
+use deployforge_tests::make::Native;
+use serde_json::{Value, json};
+
+use crate::support::{FINDINGS_NOW, expect_verdicts, import};
+use crate::watch::until;
+
+fn vm(id: &str, attributes: Value) -> Native {
+    Native::new("vm", id, attributes)
+}
+
+fn declare(lab: &Lab, rows: &[(&str, Value)]) {
+    let lines: String = rows.iter().map(|(id, state)| vm(id, state.clone()).line()).collect();
+    lab.write("base.ndjson", lines);
+    let _ = import(lab, "base.ndjson");
+}
+
+/// a and b as declared, c drifted, d not declared, e never seen.
+fn lab() -> Lab {
+    let lab = Lab::new();
+    let row = |id, n: u64| (id, json!({"n": n, "m": [1, 2]}));
+    declare(&lab, &[row("a", 1), row("b", 1), row("c", 1), row("e", 1)]);
+    let seen = [("a", 1), ("b", 1), ("c", 2), ("d", 2)];
+    let seen = seen.map(|(id, n)| vm(id, json!({"n": n, "m": [1, 2]})).at(1).line());
+    lab.write("inbox/1.ndjson", seen.concat());
+    lab
+}
+
+/// What the first baseline says, and what the second, [`second`], says of the same observations.
+const FIRST: [(&str, &str); 4] =
+    [("vm a", "in_sync"), ("vm b", "in_sync"), ("vm c", "drifted"), ("vm d", "unmanaged")];
+const SECOND: [(&str, &str); 4] =
+    [("vm a", "in_sync"), ("vm b", "drifted"), ("vm c", "in_sync"), ("vm d", "drifted")];
+
+fn second(lab: &Lab) {
+    let row = |id, n: u64| (id, json!({"n": n, "m": [1, 2]}));
+    declare(lab, &[row("a", 1), row("b", 9), row("c", 2), row("d", 9)]);
+}
+
+#[test]
+fn a_newer_baseline_is_taken_up_while_the_engine_runs() {
+    let lab = lab();
+    let running = lab.start(&["run", "--watch", "--source", "inbox"]);
+    until("the first file is judged", || verdict_rows(&lab) == 4);
+    expect_verdicts(&lab, &FIRST);
+    second(&lab);
+    until("b is judged again", || drifted(&lab) == 2);
+    expect_verdicts(&lab, &SECOND);
+    let findings = lab.sorted(FINDINGS_NOW);
+    assert_eq!(findings.len(), 2, "{findings:?}");
+    // What comes next is judged by the new one, and what is the same stays the same.
+    let seen = [("b", 9), ("d", 2)].map(|(id, n)| vm(id, json!({"n": n, "m": [1, 2]})).at(2));
+    lab.write("inbox/2.ndjson", seen.map(Native::line).concat());
+    until("b is in sync", || drifted(&lab) == 1);
+    running.terminate();
+    let outcome = running.finish().exits(0);
+    assert!(outcome.stderr.contains("b@2; 3 resources judged again"), "{outcome}");
+    let last = ("vm b", "in_sync");
+    expect_verdicts(&lab, &[SECOND[0], last, SECOND[2], SECOND[3]]);
+}
+
+#[test]
+fn a_newer_baseline_is_taken_up_at_the_next_start() {
+    let lab = lab();
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]).exits(1);
+    expect_verdicts(&lab, &FIRST);
+    second(&lab);
+    // Nothing new is read: the last states come from the history.
+    let again = lab.run(&["run", "--once", "--source", "inbox"]);
+    assert!(again.stderr.contains("3 resources judged again"), "{again}");
+    expect_verdicts(&lab, &SECOND);
+    let third = lab.run(&["run", "--once", "--source", "inbox"]);
+    assert!(!third.stderr.contains("judged again"), "{third}");
+}
+
+#[test]
+fn other_rules_judge_again_what_the_history_holds() {
+    let lab = lab();
+    let seen = vm("a", json!({"n": 1, "m": [2, 1]})).at(2).line();
+    lab.write("inbox/2.ndjson", vm("b", json!({"n": 1, "m": [1, 2, 3]})).at(2).line() + &seen);
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]).exits(1);
+    let drifted = ("vm b", "drifted");
+    expect_verdicts(&lab, &[FIRST[0], drifted, FIRST[2], FIRST[3]]);
+    assert_eq!(lab.count("current_findings where kind = 'reordered'"), 1);
+    lab.write(
+        "sets.yaml",
+        "sources: [{name: inbox, path: inbox}]\narrays: [{type: vm, path: /m, as: set}]\n",
+    );
+    let again = lab.run(&["run", "--once", "-c", "sets.yaml"]);
+    assert!(again.stderr.contains("judged again"), "{again}");
+    assert_eq!(lab.count("current_findings where kind = 'reordered'"), 0);
+    expect_verdicts(&lab, &[FIRST[0], drifted, FIRST[2], FIRST[3]]);
+}
+
+#[test]
+fn a_version_that_cannot_be_read_leaves_the_one_before() {
+    let lab = lab();
+    let running = lab.start(&["run", "--watch", "--source", "inbox"]);
+    until("the first file is judged", || verdict_rows(&lab) == 4);
+    let of = |version: u32, kind: &str| format!("data/baselines/b/{version}.{kind}");
+    lab.write(&of(2, "arrow"), "this is not Arrow");
+    let manifest = lab.read(&of(1, "json")).replace("\"version\": 1", "\"version\": 2");
+    lab.write(&of(2, "json"), manifest);
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    lab.write("inbox/2.ndjson", vm("a", json!({"n": 3})).at(2).line());
+    until("a is judged by the first version", || drifted(&lab) == 2);
+    running.terminate();
+    let outcome = running.finish().exits(0);
+    assert_eq!(outcome.stderr.matches("the one before stays").count(), 1, "{outcome}");
+}
+
+fn verdict_rows(lab: &Lab) -> u64 {
+    count(lab, "verdicts")
+}
+
+fn drifted(lab: &Lab) -> u64 {
+    count(lab, "verdicts where verdict = 'drifted'")
+}
+
+/// Rows, or none while there is no history yet.
+fn count(lab: &Lab, from: &str) -> u64 {
+    let sql = format!("select count(*) as n from {from}");
+    let outcome = lab.run(&["query", &sql, "--format", "json"]);
+    if outcome.code == Some(0) { deployforge_tests::number(&outcome.json()[0], "n") } else { 0 }
+}
