@@ -1,4 +1,4 @@
-//! One bench per step of the hot path: scan, decode by the walk and by each decoder, compare, and whole
+//! One bench per step of the hot path: split, fingerprint, seal, scan, decode by the walk and by each decoder, compare, and whole
 //! epochs. `deployforge bench` measures the pipeline with files and history.
 
 use std::hint::black_box;
@@ -12,7 +12,10 @@ use deployforge_compare::{
     Tier, compare,
 };
 use deployforge_formats::{LineReader, Lines, ReadOptions, Reader};
-use deployforge_model::{BaselineInfo, BaselineKind, Dialect, Seed, Timestamp};
+use deployforge_model::{
+    BaselineInfo, BaselineKind, Dialect, ObservationBatchBuilder, Record, RecordReader, Seed,
+    Timestamp,
+};
 use deployforge_policy::Policy;
 
 const ITEMS: u64 = 20_000;
@@ -63,6 +66,38 @@ fn comparator(text: &[u8], raw: bool) -> Comparator {
         tier: Tier::Full,
     };
     Comparator::new(settings, vec![baseline])
+}
+
+/// What stands before decoding, and the batch that records are sealed into on the long way.
+fn gather(c: &mut Criterion) {
+    let base = items(0.0);
+    let (reader, scanned) = scan(&base);
+    let seed = Seed::new(SEED);
+    let mut group = c.benchmark_group("gather");
+    group.throughput(Throughput::Elements(ITEMS));
+    group.bench_function("split", |b| {
+        b.iter(|| memchr::memchr_iter(b'\n', &base).count());
+    });
+    let rows = || scanned.iter().flat_map(|l| (0..l.frame.len()).map(|row| (&l.frame, row)));
+    group.bench_function("fingerprint", |b| {
+        b.iter(|| rows().fold(0, |all, (frame, row)| all ^ seed.text(frame.state(row).text)));
+    });
+    let observations: Vec<_> = rows()
+        .flat_map(|(frame, row)| reader.record(frame, row))
+        .filter_map(|record| match record {
+            Record::Observation(observation) => Some(observation),
+            Record::Sweep(_) | Record::Reject(_) => None,
+        })
+        .collect();
+    assert_eq!(observations.len() as u64, ITEMS);
+    group.bench_function("seal", |b| {
+        b.iter(|| {
+            let mut builder = ObservationBatchBuilder::new(SEED);
+            observations.iter().for_each(|one| builder.push(one, Timestamp(0)));
+            builder.finish().len()
+        });
+    });
+    group.finish();
 }
 
 fn decode(c: &mut Criterion) {
@@ -243,5 +278,5 @@ fn trees(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decode, decoders, epochs, trees);
+criterion_group!(benches, gather, decode, decoders, epochs, trees);
 criterion_main!(benches);

@@ -177,12 +177,14 @@ fn one_process_writes_at_a_time() {
     lab.write("one.ndjson", vm("a", 1).at(1).line());
     for args in [
         &["run", "--once", "--source", "one.ndjson"][..],
-        &["baseline", "import", "c", "one.ndjson"],
         &["audit", "--baseline", "@b", "--snapshot", "one.ndjson", "--record"],
     ] {
         let _ = lab.run(args).exits(2).says("in use by another deployforge process");
     }
-    // Reading is free.
+    // Reading is free, and so is adding a baseline; what that refuses cannot be kept meanwhile.
+    lab.write("bad.ndjson", vm("a", 1).line() + "no record\n");
+    let kept_not = "not kept in the table `rejects`";
+    let _ = lab.run(&["baseline", "import", "c", "bad.ndjson"]).exits(2).says(kept_not);
     let _ = lab.run(&["query", "select count(*) from verdicts"]).exits(0);
     let _ = lab.run(&["audit", "--baseline", "@b", "--snapshot", "one.ndjson"]);
     first.terminate();
