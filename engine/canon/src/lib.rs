@@ -30,6 +30,7 @@ mod node;
 mod number;
 mod parse;
 pub mod redact;
+mod rewrite;
 pub mod rules;
 mod trie;
 mod walk;
@@ -42,11 +43,13 @@ pub use node::{Keyed, Node, Secret};
 pub use number::Number;
 pub use parse::{CanonError, Limits, Parser};
 pub use redact::Redactor;
+pub use rewrite::Canonical;
 pub use rules::{ArrayKind, ArrayRule, ArrayRules, RuleError};
 
-use deployforge_model::{Dialect, Seed, StateText, path};
+use deployforge_model::{Dialect, Seed, StateForm, StateText, path};
 
-use walk::Walk;
+use rewrite::Rewrite;
+use walk::{DEPTH, Walk};
 
 /// How state slices become canonical: array rules, redaction, limits. Made once, shared by threads.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +138,29 @@ impl Canon {
         let redactor = &self.redactor;
         let mut walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat };
         walk.run(slice.form).is_some()
+    }
+
+    /// Writes a state slice that [`Canon::flatten`] could read as [`Node::to_json`] would write its tree,
+    /// without the tree. Members that its form calls ignored are left out. On `false` it takes the
+    /// tree, and what `out` holds means nothing.
+    pub fn rewrite(
+        &self,
+        parser: &mut Parser,
+        seed: &Seed,
+        dialect: Dialect,
+        resource_type: &str,
+        slice: StateText<'_>,
+        out: &mut Canonical,
+    ) -> bool {
+        let Parser { memo, types, scratch, .. } = parser;
+        let of_type = types.of(&self.rules, seed, dialect, resource_type);
+        let (redactor, mut flat) = (&self.redactor, Flat::default());
+        let walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat: &mut flat };
+        let depth_max = self.limits.depth.min(DEPTH + 2);
+        let braces = if slice.form == StateForm::Object { 0 } else { 2 };
+        walk.is_fit()
+            && slice.text.len() + braces <= self.limits.bytes
+            && Rewrite { walk, scratch, out, arrays: 0, depth_max }.run(slice.form).is_some()
     }
 
     /// Reads one unit of a state, which stands at `path`: its arrays are arranged as in the whole

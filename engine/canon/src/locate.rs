@@ -39,6 +39,26 @@ pub fn value_at(text: &[u8], start: usize) -> Option<&[u8]> {
     text.get(start..search.skip(start)?)
 }
 
+/// Where the value of a member of an object stands in the object's canonical text; `name` as it is
+/// written there.
+pub(crate) fn member(object: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    let search =
+        Search { text: object, units: &[], number: 0, names: Vec::new(), found: Vec::new() };
+    if object.first()? != &b'{' {
+        return None;
+    }
+    let mut at = 1;
+    while object.get(at)? == &b'"' {
+        let end = search.string(at)?;
+        let value = end + 1..search.skip(end + 1)?;
+        if &object[at + 1..end - 1] == name {
+            return Some(value);
+        }
+        at = value.end + 1;
+    }
+    None
+}
+
 struct Search<'a> {
     text: &'a [u8],
     units: &'a [u32],

@@ -184,7 +184,7 @@ fn write_list<'a>(items: impl Iterator<Item = &'a Node>, out: &mut String) {
 }
 
 /// Writes a JSON string: the escapes RFC 8259 requires, and no others.
-fn write_text(text: &str, out: &mut String) {
+pub(crate) fn write_text(text: &str, out: &mut String) {
     out.push('"');
     let mut start = 0;
     for (i, byte) in text.bytes().enumerate() {

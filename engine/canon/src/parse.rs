@@ -2,6 +2,7 @@
 
 use crate::decode::{Buffers, Decoder, Shape};
 use crate::node::{Node, SECRET_MEMBER};
+use crate::rewrite::Scratch;
 use crate::walk::{Memo, TypeMemo};
 
 /// How deep and how large a state may be. Beyond a limit the observation is refused, never cut.
@@ -54,6 +55,7 @@ pub struct Parser {
     buffers: Buffers,
     pub(crate) memo: Memo,
     pub(crate) types: TypeMemo,
+    pub(crate) scratch: Scratch,
 }
 
 impl std::fmt::Debug for Parser {

@@ -140,10 +140,18 @@ impl TypeRules {
 
     /// What the array at a path is, and for keyed lists the fields that may name an element.
     pub(crate) fn of(&self, path: &[String]) -> (ArrayKind, &[String]) {
-        self.rules
-            .iter()
-            .find(|(pattern, ..)| pattern.fits(path))
-            .map_or((ArrayKind::Ordered, &[]), |(_, kind, key)| (*kind, key))
+        self.number(path).map_or((ArrayKind::Ordered, &[]), |rule| self.rule(rule))
+    }
+
+    /// The number of the rule that speaks of the array at a path.
+    pub(crate) fn number(&self, path: &[String]) -> Option<usize> {
+        self.rules.iter().position(|(pattern, ..)| pattern.fits(path))
+    }
+
+    /// What a rule says.
+    pub(crate) fn rule(&self, number: usize) -> (ArrayKind, &[String]) {
+        let (_, kind, keys) = &self.rules[number];
+        (*kind, keys)
     }
 }
 

@@ -17,6 +17,9 @@ use crate::rules::{ArrayKind, TypeRules};
 const NODES_MAX: usize = 1 << 16;
 const TEXT_MAX: usize = 4 << 20;
 
+/// Places in orders of members that are kept.
+const ORDERS_MAX: usize = 1 << 20;
+
 /// Members of one object that are told apart; larger objects are left to the exact way.
 const MEMBERS_MAX: u32 = 512;
 
@@ -63,6 +66,18 @@ struct Link {
     /// Members of the object up to this one.
     members: u32,
     sort: Sort,
+    /// The array rule that speaks of it, once its kind is known.
+    rule: Option<u32>,
+    /// Where the order of an object that ends with this member stands in the trie's orders.
+    order: Option<(u32, u32)>,
+}
+
+impl Node {
+    /// Bytes of the name, which stands in quotes and with a colon behind.
+    #[inline]
+    pub(crate) fn name_length(&self) -> usize {
+        self.text.1.saturating_sub(3) as usize
+    }
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +87,8 @@ pub(crate) struct Trie {
     texts: Vec<u8>,
     children: HashedMap<u64, Id>,
     roots: HashedMap<u64, Id>,
+    /// Orders of members by name, one after another.
+    orders: Vec<u16>,
     /// Nodes and bytes of names when the walk under way began.
     begun: (usize, usize),
 }
@@ -85,6 +102,7 @@ impl Trie {
             self.texts.clear();
             self.children.clear();
             self.roots.clear();
+            self.orders.clear();
         }
         self.begun = (self.nodes.len(), self.texts.len());
         if let Some(root) = self.roots.get(&of_type) {
@@ -123,7 +141,7 @@ impl Trie {
             refused: false,
             is_label: false,
         });
-        self.links.push(Link { before, members: 0, sort });
+        self.links.push(Link { before, members: 0, sort, rule: None, order: None });
         id
     }
 
@@ -177,6 +195,29 @@ impl Trie {
         node.is_label = matches!(name, b"name" | b"Name" | b"key" | b"Key");
         self.children.insert(key, id);
         id
+    }
+
+    /// Which of the members of an object that ends with `last` come first by name; nothing if they
+    /// stand in this order. `None`: not known yet.
+    #[inline]
+    pub(crate) fn order(&self, last: Id) -> Option<&[u16]> {
+        let (start, length) = self.links[last as usize].order?;
+        Some(&self.orders[start as usize..(start + length) as usize])
+    }
+
+    /// Takes note of an order.
+    #[cold]
+    pub(crate) fn learn_order(&mut self, last: Id, order: &[u16]) {
+        if self.orders.len() + order.len() <= ORDERS_MAX {
+            self.links[last as usize].order = Some((self.orders.len() as u32, order.len() as u32));
+            self.orders.extend_from_slice(order);
+        }
+    }
+
+    /// How many members an object that ends with `last` has.
+    #[inline]
+    pub(crate) fn members(&self, last: Id) -> usize {
+        self.links[last as usize].members as usize
     }
 
     /// The object that the value of a member or element is.
@@ -236,9 +277,16 @@ impl Trie {
             }
         }
         path.reverse();
-        let (kind, _) = rules.of(&path);
+        let rule = rules.number(&path);
+        let kind = rule.map_or(ArrayKind::Ordered, |rule| rules.rule(rule).0);
+        self.links[of as usize].rule = rule.map(|rule| rule as u32);
         self.nodes[of as usize].kind = Some(kind);
         kind
+    }
+
+    /// The fields that may name an element of an array whose kind is known.
+    pub(crate) fn keys<'r>(&self, of: Id, rules: &'r TypeRules) -> &'r [String] {
+        self.links[of as usize].rule.map_or(&[], |rule| rules.rule(rule as usize).1)
     }
 }
 

@@ -21,7 +21,7 @@ use crate::rules::{ArrayKind, ArrayRules, TypeRules};
 use crate::trie::{Id, Trie};
 
 /// Nesting beyond this is left to the exact way.
-const DEPTH: usize = 48;
+pub(crate) const DEPTH: usize = 48;
 
 /// How many facts of one sort are remembered; then they are forgotten and learnt again.
 const MEMO_MAX: usize = 1 << 16;
@@ -29,7 +29,7 @@ const MEMO_MAX: usize = 1 << 16;
 /// What a walk remembers from state to state. One per thread.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
-    trie: Trie,
+    pub(crate) trie: Trie,
     /// Texts that redaction leaves as they are.
     harmless: HashedSet<u64>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Walk<'a> {
 impl Walk<'_> {
     /// Reads the members of the root.
     pub(crate) fn run(&mut self, form: StateForm) -> Option<()> {
-        if self.text.len() > u32::MAX as usize || self.of_type.secrets || self.of_type.elements {
+        if !self.is_fit() {
             return None;
         }
         self.flat.clear();
@@ -95,6 +95,11 @@ impl Walk<'_> {
             StateForm::Members(allowed) => self.bare(at, root, allowed)?,
         };
         (self.space(end) == self.text.len()).then_some(())
+    }
+
+    /// Whether names and places can tell all there is to know.
+    pub(crate) fn is_fit(&self) -> bool {
+        u32::try_from(self.text.len()).is_ok() && !self.of_type.secrets && !self.of_type.elements
     }
 
     /// Members without braces, to the end of the text.
@@ -138,12 +143,12 @@ impl Walk<'_> {
     }
 
     #[inline]
-    fn byte(&self, at: usize) -> Option<u8> {
+    pub(crate) fn byte(&self, at: usize) -> Option<u8> {
         self.text.get(at).copied()
     }
 
     #[inline]
-    fn space(&self, mut at: usize) -> usize {
+    pub(crate) fn space(&self, mut at: usize) -> usize {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.byte(at) {
             at += 1;
         }
@@ -281,7 +286,7 @@ impl Walk<'_> {
     /// The member whose name stands at `at`, after the member or object `before`, and the place of its
     /// value.
     #[inline]
-    fn name(&mut self, at: usize, before: Id) -> Option<(Id, usize)> {
+    pub(crate) fn name(&mut self, at: usize, before: Id) -> Option<(Id, usize)> {
         let (member, value_at) = match self.memo.trie.expected(before, self.text, at) {
             Some(found) => found,
             None => self.read_name(at, before)?,
@@ -305,7 +310,7 @@ impl Walk<'_> {
     /// The end of a string whose first byte stands at `at`, and whether it has escapes. What has none
     /// is valid UTF-8.
     #[inline]
-    fn string(&self, start: usize) -> Option<(usize, bool)> {
+    pub(crate) fn string(&self, start: usize) -> Option<(usize, bool)> {
         let mut at = start;
         let (mut escaped, mut ascii) = (false, true);
         loop {

@@ -1,14 +1,17 @@
 //! Inputs into a baseline.
+//!
+//! Rows are made canonical on all cores, an [`Epoch`] at a time. While one is made, the rows of the one
+//! before are taken in by the [`Sink`], in order: what is ahead is never more than one epoch.
 
 use std::io;
-use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use deployforge_canon::Canon;
-use deployforge_compare::{Added, Baseline, BaselineBuilder, NotAdded, RejectRow};
-use deployforge_formats::{LineReader, ReadSummary};
-use deployforge_model::{BaselineInfo, Clock, Dialect, Frame, Observation, Record, schema};
+use deployforge_compare::{Added, Baseline, MadeRow, NotAdded, RejectRow, RowMaker, RowTable};
+use deployforge_formats::{LineReader, Lines, Parsed, ReadSummary};
+use deployforge_model::{BaselineInfo, Clock, Dialect, Observation, Record, schema};
 use deployforge_sources::{SourceError, open};
 use deployforge_state::{RowsWriter, StateError};
 use rayon::prelude::*;
@@ -46,9 +49,6 @@ pub enum ImportError {
     State(#[from] StateError),
 }
 
-/// Keeps what a builder has sealed; gets the bytes read.
-type Keep<'a, 'c> = &'a mut dyn FnMut(&mut BaselineBuilder<'c>, u64) -> Result<(), StateError>;
-
 /// Reads inputs into a baseline. `progress` gets the bytes read, as they lie on the disk. Values are
 /// kept in a file in the folder `spill` that goes with the process.
 #[allow(clippy::too_many_arguments)] // two call sites, each argument a thing of its own
@@ -62,67 +62,126 @@ pub fn import(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Imported, ImportError> {
-    let mut import = Import {
+    let sink = Sink {
         clock,
-        seed,
-        incomplete: false,
-        builder: BaselineBuilder::new(canon, seed),
-        waiting: Vec::new(),
+        table: RowTable::new(seed),
+        writer: RowsWriter::temporary(spill, &schema::baseline())?,
         dialects: Vec::new(),
         rejects: Vec::new(),
         duplicates: 0,
-        notes: Vec::new(),
+        incomplete: false,
+        kept: Ok(()),
     };
-    let mut rows = RowsWriter::temporary(spill, &schema::baseline())?;
+    let maker = RowMaker::new(canon, seed);
+    let mut import =
+        Import { seed, maker, sink, made: None, waiting: Vec::new(), notes: Vec::new() };
     for input in inputs {
-        import.file(input, stop, &mut |builder, bytes| {
-            progress(bytes);
-            builder.take_sealed().iter().try_for_each(|batch| rows.write(batch))
-        })?;
+        import.file(input, stop, progress)?;
     }
-    import.builder.seal();
-    for batch in import.builder.take_sealed() {
-        rows.write(&batch)?;
-    }
-    let kept = rows.finish_temporary()?;
-    info.incomplete |= import.incomplete;
+    import.step(|_| ());
+    let Import { mut sink, notes, .. } = import;
+    sink.table.seal();
+    sink.write();
+    sink.kept?;
+    let kept = sink.writer.finish_temporary()?;
+    info.incomplete |= sink.incomplete;
     Ok(Imported {
-        baseline: import.builder.finish(info, kept),
-        dialects: import.dialects,
-        rejects: import.rejects,
-        duplicates: import.duplicates,
-        notes: import.notes,
+        baseline: sink.table.finish(info, kept),
+        dialects: sink.dialects,
+        rejects: sink.rejects,
+        duplicates: sink.duplicates,
+        notes,
     })
 }
 
-struct Import<'c> {
+/// Rows that were made and wait to be taken in.
+struct Epoch {
+    file: Arc<str>,
+    /// The dialects in which they are written, in the order in which they came.
+    dialects: Vec<Dialect>,
+    /// Block by block.
+    rows: Vec<Vec<Result<MadeRow, NotAdded>>>,
+}
+
+/// Takes rows in, in order.
+struct Sink<'c> {
     clock: &'c dyn Clock,
-    seed: u64,
-    incomplete: bool,
-    builder: BaselineBuilder<'c>,
-    waiting: Vec<Observation>,
+    table: RowTable,
+    writer: RowsWriter,
     dialects: Vec<Dialect>,
     rejects: Vec<RejectRow>,
     duplicates: u64,
+    incomplete: bool,
+    /// Whether all rows could be kept so far.
+    kept: Result<(), StateError>,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, epoch: Epoch) {
+        let Epoch { file, dialects, rows } = epoch;
+        dialects.into_iter().for_each(|dialect| note_dialect(&mut self.dialects, dialect));
+        let now = self.clock.now();
+        for row in rows.into_iter().flatten() {
+            match self.table.add(row) {
+                Ok(Added::Duplicate) => self.duplicates += 1,
+                Ok(Added::New | Added::Superseded) => {}
+                Err(NotAdded::State(error, observation)) => {
+                    let Observation { key, state, position, .. } = &*observation;
+                    let at = (Arc::clone(&file), *position, now);
+                    self.rejects.push(RejectRow::of_state(&error, key, state, at));
+                }
+                Err(NotAdded::Reject(reject)) => {
+                    self.incomplete = true;
+                    self.rejects.push(RejectRow::of(reject, Arc::clone(&file), now));
+                }
+            }
+        }
+        self.write();
+    }
+
+    /// Writes the batches that are complete.
+    fn write(&mut self) {
+        for batch in self.table.take_sealed() {
+            if self.kept.is_ok() {
+                self.kept = self.writer.write(&batch);
+            }
+        }
+    }
+}
+
+struct Import<'c> {
+    seed: u64,
+    maker: RowMaker<'c>,
+    sink: Sink<'c>,
+    /// What was made last.
+    made: Option<Epoch>,
+    /// What a parser read, refused records included.
+    waiting: Vec<Result<Box<Observation>, NotAdded>>,
     notes: Vec<String>,
 }
 
 impl<'c> Import<'c> {
+    /// Does something while what was made last is taken in.
+    fn step<T: Send>(&mut self, make: impl FnOnce(&RowMaker<'c>) -> T + Send) -> T {
+        let Self { maker, sink, made, .. } = self;
+        let Some(epoch) = made.take() else { return make(maker) };
+        rayon::join(|| make(maker), || sink.take(epoch)).0
+    }
+
     fn file(
         &mut self,
         input: &Input,
         stop: &AtomicBool,
-        keep: Keep<'_, 'c>,
+        progress: &mut dyn FnMut(u64),
     ) -> Result<(), ImportError> {
-        let file = input.file();
-        let mut kept = Ok(());
+        let file: Arc<str> = input.file().into();
         let stream = open(&input.location)?;
         let mut lines: Option<(Box<LineReader>, Vec<LineBlock>, usize)> = None;
         let ended = read_stream(input, stream, self.seed, stop, &mut |read| {
             match read {
-                Read::Records(mut records, bytes) => {
-                    self.take(&mut records, &file);
-                    kept = keep(&mut self.builder, bytes);
+                Read::Records(records, bytes) => {
+                    self.take(records, &file);
+                    progress(bytes);
                 }
                 Read::Lines(reader) => {
                     self.flush(&file);
@@ -139,7 +198,7 @@ impl<'c> Import<'c> {
                             self.end_lines(reader, &[], Some(&error.to_string()), &file);
                         }
                     }
-                    kept = keep(&mut self.builder, bytes);
+                    progress(bytes);
                 }
                 Read::Piece(bytes) => {
                     let (reader, blocks, _) = lines.as_mut()?;
@@ -151,7 +210,7 @@ impl<'c> Import<'c> {
                     }
                     let mut records = Vec::new();
                     reader.piece(&bytes, &mut records);
-                    self.take(&mut records, &file);
+                    self.take(records, &file);
                     self.flush(&file);
                 }
                 Read::LinesEnd(rest, reason) => {
@@ -162,9 +221,9 @@ impl<'c> Import<'c> {
                     self.end_lines(reader, &rest, changed.or(reason).as_deref(), &file);
                 }
             }
-            kept.is_ok().then_some(())
+            self.sink.kept.is_ok().then_some(())
         });
-        kept?;
+        std::mem::replace(&mut self.sink.kept, Ok(()))?;
         self.flush(&file);
         if let Some(Ended::Document(summary)) = ended {
             self.note(&file, summary);
@@ -172,10 +231,16 @@ impl<'c> Import<'c> {
         Ok(())
     }
 
-    fn end_lines(&mut self, reader: Box<LineReader>, rest: &[u8], why: Option<&str>, file: &str) {
+    fn end_lines(
+        &mut self,
+        reader: Box<LineReader>,
+        rest: &[u8],
+        why: Option<&str>,
+        file: &Arc<str>,
+    ) {
         let mut records = Vec::new();
         let summary = reader.finish(rest, why, &mut records);
-        self.take(&mut records, file);
+        self.take(records, file);
         self.note(file, summary);
     }
 
@@ -188,92 +253,122 @@ impl<'c> Import<'c> {
         &mut self,
         reader: &mut LineReader,
         blocks: &[LineBlock],
-        file: &str,
+        file: &Arc<str>,
     ) -> io::Result<()> {
-        let shared = &*reader;
-        let read: Vec<io::Result<_>> =
-            blocks.par_iter().map(|block| Ok(shared.scan(&block.block()?))).collect();
-        let mut end = Ok(());
-        let whole = read.into_iter().map_while(|read| read.map_err(|error| end = Err(error)).ok());
-        let mut scans: Vec<_> = whole.collect();
-        scans.iter_mut().for_each(|scan| reader.number(scan));
-        let shared = &*reader;
-        let mut parsed: Vec<_> = scans.par_iter().map(|scan| shared.parse(scan)).collect();
-        parsed.iter_mut().for_each(|parsed| reader.count(parsed));
-        for (scan, parsed) in scans.iter().zip(parsed) {
-            let mut first = 0;
-            for (before, record) in parsed.records {
-                self.rows(&scan.frame, first..before as usize, reader, file);
-                first = before as usize;
-                self.take(&mut vec![record], file);
-                self.flush(file);
-            }
-            self.rows(&scan.frame, first..scan.frame.len(), reader, file);
-        }
+        let (epoch, end) = self.step(|maker| {
+            let (scans, end) = scanned(reader, blocks);
+            (Epoch::of_lines(maker, reader, scans, file), end)
+        });
+        self.made = Some(epoch);
         end
     }
 
-    /// Adds rows of a frame.
-    fn rows(&mut self, frame: &Frame, rows: Range<usize>, reader: &LineReader, file: &str) {
-        if rows.is_empty() {
-            return;
-        }
-        if !self.dialects.contains(&frame.dialect) {
-            self.dialects.push(frame.dialect);
-        }
-        let now = self.clock.now();
-        for (row, added) in rows.clone().zip(self.builder.add_frame(frame, rows, reader)) {
-            match added {
-                Ok(Added::Duplicate) => self.duplicates += 1,
-                Ok(Added::New | Added::Superseded) => {}
-                Err(NotAdded::State(error, observation)) => {
-                    let at = (file.into(), frame.position(row), now);
-                    let Observation { key, state, .. } = &*observation;
-                    self.rejects.push(RejectRow::of_state(&error, key, state, at));
-                }
-                Err(NotAdded::Reject(reject)) => {
-                    self.incomplete = true;
-                    self.rejects.push(RejectRow::of(reject, file.into(), now));
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, records: &mut Vec<Record>, file: &str) {
-        for record in records.drain(..) {
-            match record {
-                Record::Observation(observation) => self.waiting.push(*observation),
-                Record::Reject(reject) => {
-                    self.incomplete = true;
-                    self.rejects.push(RejectRow::of(reject, file.into(), self.clock.now()));
-                }
-                Record::Sweep(_) => {}
-            }
+    fn take(&mut self, records: Vec<Record>, file: &Arc<str>) {
+        for record in records {
+            self.waiting.extend(entry(record));
             if self.waiting.len() >= CHUNK {
                 self.flush(file);
             }
         }
     }
 
-    fn flush(&mut self, file: &str) {
-        let results = self.builder.add_all(&self.waiting);
-        for (observation, result) in self.waiting.drain(..).zip(results) {
-            if !self.dialects.contains(&observation.dialect) {
-                self.dialects.push(observation.dialect);
-            }
-            match result {
-                Ok(Added::Duplicate) => self.duplicates += 1,
-                Ok(Added::New | Added::Superseded) => {}
-                Err(error) => {
-                    let at = (file.into(), observation.position, self.clock.now());
-                    self.rejects.push(RejectRow::of_state(
-                        &error,
-                        &observation.key,
-                        &observation.state,
-                        at,
-                    ));
-                }
-            }
+    fn flush(&mut self, file: &Arc<str>) {
+        let waiting = std::mem::take(&mut self.waiting);
+        if !waiting.is_empty() {
+            self.made = Some(self.step(|maker| Epoch::of_records(maker, waiting, file)));
         }
+    }
+}
+
+/// What of a record concerns a baseline.
+fn entry(record: Record) -> Option<Result<Box<Observation>, NotAdded>> {
+    match record {
+        Record::Observation(observation) => Some(Ok(observation)),
+        Record::Reject(reject) => Some(Err(NotAdded::Reject(reject))),
+        Record::Sweep(_) => None,
+    }
+}
+
+/// Scans blocks and parses what the scan leaves over, up to the first that could not be read.
+fn scanned(
+    reader: &mut LineReader,
+    blocks: &[LineBlock],
+) -> (Vec<(Lines, Parsed)>, io::Result<()>) {
+    let shared = &*reader;
+    let read: Vec<io::Result<_>> =
+        blocks.par_iter().map(|block| Ok(shared.scan(&block.block()?))).collect();
+    let mut end = Ok(());
+    let whole = read.into_iter().map_while(|read| read.map_err(|error| end = Err(error)).ok());
+    let mut scans: Vec<Lines> = whole.collect();
+    scans.iter_mut().for_each(|scan| reader.number(scan));
+    let shared = &*reader;
+    let mut parsed: Vec<Parsed> = scans.par_iter().map(|scan| shared.parse(scan)).collect();
+    parsed.iter_mut().for_each(|parsed| reader.count(parsed));
+    (scans.into_iter().zip(parsed).collect(), end)
+}
+
+impl Epoch {
+    /// The rows of records that a parser read.
+    fn of_records(
+        maker: &RowMaker<'_>,
+        records: Vec<Result<Box<Observation>, NotAdded>>,
+        file: &Arc<str>,
+    ) -> Self {
+        let mut dialects = Vec::new();
+        records.iter().flatten().for_each(|one| note_dialect(&mut dialects, one.dialect));
+        let rows = records.into_par_iter();
+        let rows = rows.map(|record| record.and_then(|one| maker.of_observation(one))).collect();
+        Self { file: Arc::clone(file), dialects, rows: vec![rows] }
+    }
+
+    /// The rows of blocks that were scanned.
+    fn of_lines(
+        maker: &RowMaker<'_>,
+        reader: &LineReader,
+        scans: Vec<(Lines, Parsed)>,
+        file: &Arc<str>,
+    ) -> Self {
+        let blocks = scans.into_par_iter();
+        let made: Vec<_> =
+            blocks.map(|(lines, parsed)| of_block(maker, reader, &lines, parsed)).collect();
+        let mut epoch = Self { file: Arc::clone(file), dialects: Vec::new(), rows: Vec::new() };
+        for (dialects, rows) in made {
+            dialects.into_iter().for_each(|dialect| note_dialect(&mut epoch.dialects, dialect));
+            epoch.rows.push(rows);
+        }
+        epoch
+    }
+}
+
+/// The rows of a block in order, and the dialects in which they are written.
+fn of_block(
+    maker: &RowMaker<'_>,
+    reader: &LineReader,
+    lines: &Lines,
+    parsed: Parsed,
+) -> (Vec<Dialect>, Vec<Result<MadeRow, NotAdded>>) {
+    let frame = &lines.frame;
+    let (mut dialects, mut rows, mut first) = (Vec::new(), Vec::new(), 0);
+    let mut to = |end: usize, dialects: &mut Vec<_>, rows: &mut Vec<_>| {
+        if first < end {
+            note_dialect(dialects, frame.dialect);
+            rows.append(&mut maker.of_frame(frame, first..end, reader));
+            first = end;
+        }
+    };
+    for (before, record) in parsed.records {
+        to(before as usize, &mut dialects, &mut rows);
+        if let Some(one) = entry(record) {
+            one.iter().for_each(|one| note_dialect(&mut dialects, one.dialect));
+            rows.push(one.and_then(|one| maker.of_observation(one)));
+        }
+    }
+    to(frame.len(), &mut dialects, &mut rows);
+    (dialects, rows)
+}
+
+fn note_dialect(dialects: &mut Vec<Dialect>, dialect: Dialect) {
+    if !dialects.contains(&dialect) {
+        dialects.push(dialect);
     }
 }

@@ -31,16 +31,18 @@ impl std::fmt::Debug for RowsWriter {
     }
 }
 
-/// A file that is hashed as it is written.
+/// A file that is hashed as it is written, if anybody will ask for the hash.
 struct Hashing {
     file: BufWriter<File>,
-    hasher: blake3::Hasher,
+    hasher: Option<blake3::Hasher>,
 }
 
 impl Write for Hashing {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..written]);
+        }
         Ok(written)
     }
     fn flush(&mut self) -> io::Result<()> {
@@ -51,16 +53,21 @@ impl Write for Hashing {
 impl RowsWriter {
     /// Begins a file at `path`.
     pub fn create(path: &Path, schema: &SchemaRef) -> Result<Self, StateError> {
+        Self::begin(path, schema, Some(blake3::Hasher::new()))
+    }
+
+    fn begin(
+        path: &Path,
+        schema: &SchemaRef,
+        hasher: Option<blake3::Hasher>,
+    ) -> Result<Self, StateError> {
         let mut options = File::options();
         options.create(true).truncate(true).read(true).write(true);
         // States may hold what is not for everybody on the machine.
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(path).map_err(|error| crate::io(path, error))?;
-        let hashing = Hashing {
-            file: BufWriter::with_capacity(1 << 20, file),
-            hasher: blake3::Hasher::new(),
-        };
+        let hashing = Hashing { file: BufWriter::with_capacity(1 << 20, file), hasher };
         let writer = FileWriter::try_new(hashing, schema).map_err(|error| failed(path, error))?;
         Ok(Self { path: path.to_owned(), writer })
     }
@@ -68,7 +75,7 @@ impl RowsWriter {
     /// Begins a file in `folder` that nobody else sees and that goes with the process.
     pub fn temporary(folder: &Path, schema: &SchemaRef) -> Result<Self, StateError> {
         let path = folder.join(format!("deployforge-{}-{}.arrow", std::process::id(), next()));
-        let writer = Self::create(&path, schema)?;
+        let writer = Self::begin(&path, schema, None)?;
         // On systems that keep an open file's name, it is left to the next cleaning of the folder.
         #[cfg(unix)]
         fs::remove_file(&path).map_err(|error| crate::io(&path, error))?;
@@ -82,7 +89,9 @@ impl RowsWriter {
 
     /// Ends the file and makes it durable; its rows, mapped, and the BLAKE3 of its content in hex.
     pub fn finish(self) -> Result<(Vec<RecordBatch>, String), StateError> {
-        self.end(true)
+        let (rows, hasher) = self.end(true)?;
+        let hash = hasher.map(|hasher| hasher.finalize().to_hex().to_string());
+        Ok((rows, hash.unwrap_or_default()))
     }
 
     /// Ends a temporary file: it need not outlive the process, so nothing waits for the disk.
@@ -90,7 +99,7 @@ impl RowsWriter {
         self.end(false).map(|(rows, _)| rows)
     }
 
-    fn end(self, durable: bool) -> Result<(Vec<RecordBatch>, String), StateError> {
+    fn end(self, durable: bool) -> Result<(Vec<RecordBatch>, Option<blake3::Hasher>), StateError> {
         let path = self.path;
         let Hashing { file, hasher } =
             self.writer.into_inner().map_err(|error| failed(&path, error))?;
@@ -99,7 +108,7 @@ impl RowsWriter {
             file.sync_all().map_err(|error| crate::io(&path, error))?;
         }
         let rows = map_file(&file).map_err(|error| failed(&path, error))?;
-        Ok((rows, hasher.finalize().to_hex().to_string()))
+        Ok((rows, hasher))
     }
 }
 

@@ -35,7 +35,9 @@ fn comparator(declared: &[Observation]) -> Comparator {
 fn comparator_of(declared: &[Observation], incomplete: bool) -> Comparator {
     let canon = Canon::default();
     let mut builder = BaselineBuilder::new(&canon, 1);
-    builder.add_all(declared);
+    for observation in declared {
+        let _ = builder.add(observation);
+    }
     of(builder.build(info(incomplete)))
 }
 
