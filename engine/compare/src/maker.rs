@@ -90,14 +90,6 @@ impl<'c> RowMaker<'c> {
             .collect()
     }
 
-    /// The rows of declared states in order, made on all cores.
-    pub fn of_observations(
-        &self,
-        observations: Vec<Box<Observation>>,
-    ) -> Vec<Result<MadeRow, NotAdded>> {
-        observations.into_par_iter().map(|one| self.of_observation(one)).collect()
-    }
-
     fn one(&self, observation: &Observation, tools: &mut Reading) -> Result<MadeRow, CanonError> {
         let mut row = MadeRow::unreadable(observation, self.seed);
         row.raw = self.fingerprint.text(&observation.state).max(1);
