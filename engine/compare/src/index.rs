@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use deployforge_canon::{Flat, Parser};
+use deployforge_canon::Flat;
 use deployforge_model::{Dialect, Key128, StateText};
 
 use crate::shard::{Context, Tools};
@@ -116,7 +116,7 @@ impl Declared {
         let row = rows.row(row);
         let [provider, account, region, resource_type, _] = row.parts();
         let dialect = row.dialect();
-        let flat = flatten(context, dialect, resource_type, row.state(), &mut tools.parser);
+        let flat = flatten(context, dialect, resource_type, row.state(), tools);
         let environment = context.settings.policy.environment(provider, account, region);
         Self {
             key,
@@ -135,12 +135,12 @@ fn flatten(
     dialect: Dialect,
     kind: &str,
     state: &[u8],
-    parser: &mut Parser,
+    Tools { parser, flat, .. }: &mut Tools,
 ) -> Option<Flat> {
     let (canon, seed) = (&context.settings.canon, &context.seed);
-    let mut flat = Flat::default();
-    if canon.flatten(parser, seed, dialect, kind, StateText::object(state), &mut flat) {
-        return Some(flat);
+    // Read into what is used again, and copied at its size.
+    if canon.flatten(parser, seed, dialect, kind, StateText::object(state), flat) {
+        return Some(flat.clone());
     }
     let state = canon.stored_state(parser, dialect, kind, state).ok()?;
     Some(Flat::of(&state.root, seed))
