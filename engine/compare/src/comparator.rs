@@ -14,7 +14,7 @@ use crate::entry::{Entry, Identity, Restored, Unseen};
 use crate::findings::OpenFinding;
 use crate::group::Groups;
 use crate::index::{Aliases, Declared, is_global, lock, per_thread};
-use crate::judge::latest;
+use crate::order::latest;
 use crate::output::Output;
 use crate::prepare::{Prepared, WHEN_TAKEN_IN};
 use crate::route::{Routable, Routed, Routes, Stranger};

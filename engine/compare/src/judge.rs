@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::claim::Claim;
 use crate::diff::{Comparison, Difference, compare};
 use crate::entry::{Entry, Identity, Unseen};
 use crate::findings::OpenFinding;
+use crate::order::{Order, latest, order};
 use crate::output::{Head, Output, RejectRow, StateRow, Subject, VerdictRow};
 use crate::rows::BaselineRow;
-use crate::shard::{BatchOrigin, Context};
+use crate::shard::{BatchOrigin, Context, Settings};
 use deployforge_canon::{CanonError, Node, Parser, State};
 use deployforge_model::{
     Dialect, ObservationRow, Presence, ResourceKey, Timestamp, Transition, UnknownReason, Verdict,
@@ -18,9 +20,6 @@ use deployforge_model::{
 pub fn state_hash(key: &[u8; 32], text: &[u8]) -> Box<str> {
     blake3::keyed_hash(key, text).to_hex()[..32].into()
 }
-
-/// Observed times may be this far in the future; beyond it they are taken as this far.
-const SKEW_MAX_MICROS: i64 = 5 * 60 * 1_000_000;
 
 /// A judgement before it is compared with what was known.
 #[derive(Debug)]
@@ -74,17 +73,12 @@ pub(crate) fn finding_of(
     )
 }
 
-/// The order of an observation among those of its resource.
-pub(crate) enum Order {
-    Newer,
-    Same,
-    Older,
-}
-
 /// Everything at hand while one observation is judged.
 pub(crate) struct Judge<'a, 'b> {
     pub(crate) context: &'a Context,
     pub(crate) observation: ObservationRow<'b>,
+    /// Where it stands in a frame, if its text was scanned and not parsed.
+    pub(crate) claim: Option<Claim<'b>>,
     pub(crate) origin: &'a BatchOrigin,
     pub(crate) entry: &'a mut Entry,
     pub(crate) parser: &'a mut Parser,
@@ -187,6 +181,9 @@ impl<'a, 'b> Judge<'a, 'b> {
     }
 
     fn state(&mut self) -> Result<State, CanonError> {
+        if let Some(claim) = &self.claim {
+            return claim.state(&self.context.settings.canon, self.parser);
+        }
         if self.origin.stored {
             let ObservationRow { dialect, resource_type, state, .. } = self.observation;
             return self.context.settings.canon.stored_state(
@@ -279,11 +276,10 @@ impl<'a, 'b> Judge<'a, 'b> {
             return self.count();
         }
         self.entry.raw = raw;
-        let state = match self.state() {
-            Ok(state) => state,
+        let (canonical, state) = match self.read() {
+            Ok(read) => read,
             Err(error) => return self.refuse(&error),
         };
-        let canonical = state.fingerprint(&self.context.seed);
         if self.entry.canonical == canonical
             && self.context.settings.levels.canonical
             && (declared || !unjudged)
@@ -295,21 +291,44 @@ impl<'a, 'b> Judge<'a, 'b> {
             return self.count();
         }
         self.entry.canonical = canonical;
-        let judgement = match self.expected() {
+        let judgement = match (self.expected(), &state) {
             // A baseline that could not be read whole may declare it all the same.
-            None if self.context.baselines.iter().any(|loaded| loaded.info.incomplete) => {
+            (None, _) if self.context.baselines.iter().any(|loaded| loaded.info.incomplete) => {
                 Judgement::unknown(UnknownReason::Unreadable)
             }
-            None => Judgement::plain(Some(Verdict::Unmanaged)),
-            Some(Ok(expected)) => {
+            (None, _) => Judgement::plain(Some(Verdict::Unmanaged)),
+            (Some(Ok(expected)), Some(state)) => {
                 self.out.levels.compared += 1;
                 let comparison = self.compare(&expected, &state.root);
                 self.judgement(comparison)
             }
-            Some(Err(_)) => Judgement::unknown(UnknownReason::Unreadable),
+            (Some(_), _) => Judgement::unknown(UnknownReason::Unreadable),
         };
         let differs = judgement.verdict != Some(Verdict::InSync) || !judgement.findings.is_empty();
-        self.settle(judgement, Some((&state.root, differs)));
+        let text = self.kept(state.as_ref()).map(|text| (text, differs));
+        self.settle(judgement, text);
+    }
+
+    /// The canonical fingerprint of the state, and its tree, unless there is nothing to compare it with
+    /// and the fingerprint is known.
+    fn read(&mut self) -> Result<(u64, Option<State>), CanonError> {
+        match &self.claim {
+            Some(claim) if self.entry.baseline().is_none() => Ok((claim.canonical, None)),
+            _ => {
+                let state = self.state()?;
+                Ok((state.fingerprint(&self.context.seed), Some(state)))
+            }
+        }
+    }
+
+    /// The canonical text of the state, if it is kept.
+    fn kept(&mut self, state: Option<&State>) -> Option<String> {
+        let Settings { tables, canon, .. } = &self.context.settings;
+        match (tables.keep_states(), state, &self.claim) {
+            (false, ..) | (true, None, None) => None,
+            (true, Some(state), _) => Some(state.root.to_json()),
+            (true, None, Some(claim)) => claim.text(canon, &self.context.seed, self.parser),
+        }
     }
 
     fn expected(&mut self) -> Option<Result<Node, CanonError>> {
@@ -375,14 +394,11 @@ impl<'a, 'b> Judge<'a, 'b> {
         Some(Arc::clone(&identity.key))
     }
 
-    fn settle(&mut self, judgement: Judgement, state: Option<(&Node, bool)>) {
+    fn settle(&mut self, judgement: Judgement, state: Option<(String, bool)>) {
         let version = self.observation.version;
         let mut hash = None;
         let mut new_state = false;
-        if let Some((root, differs)) = state
-            && self.context.settings.tables.keep_states()
-        {
-            let text = root.to_json();
+        if let Some((text, differs)) = state {
             let digest = self.hash(&text);
             let known = self.entry.detail.as_ref().and_then(|detail| detail.state_hash.clone());
             new_state = (differs || known.is_some()) && known.as_ref() != Some(&digest);
@@ -538,26 +554,6 @@ pub(crate) fn verdict_row(
         version,
         last_observed_at: entry.observed_at(),
         state_hash,
-    }
-}
-
-/// The latest time that an observation taken in now may bear.
-pub(crate) fn latest(origin: &BatchOrigin) -> Timestamp {
-    Timestamp(origin.ingested_at.micros().saturating_add(SKEW_MAX_MICROS))
-}
-
-/// The order of an observation among those of its resource.
-pub(crate) fn order(entry: &Entry, version: Option<u64>, observed_at: Timestamp) -> Order {
-    let versions = entry.version().zip(version);
-    let ordering = match (versions, entry.observed_at()) {
-        (Some((known, new)), _) if known != new => new.cmp(&known),
-        (_, Some(known)) => observed_at.cmp(&known),
-        (_, None) => std::cmp::Ordering::Greater,
-    };
-    match ordering {
-        std::cmp::Ordering::Greater => Order::Newer,
-        std::cmp::Ordering::Equal => Order::Same,
-        std::cmp::Ordering::Less => Order::Older,
     }
 }
 

@@ -20,6 +20,7 @@ mod group;
 mod index;
 mod judge;
 mod maker;
+mod order;
 mod output;
 mod prepare;
 mod route;

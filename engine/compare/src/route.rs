@@ -75,11 +75,6 @@ impl Routed {
         (self.facts & HAS_TIME != 0).then_some(Timestamp(self.observed_at))
     }
 
-    /// The same on another row.
-    pub(crate) fn of_row(self, row: u32) -> Self {
-        Self { row, ..self }
-    }
-
     /// A baseline of another dialect knows this resource, or speaks of nothing in this dialect.
     pub(crate) fn is_unmapped(&self) -> bool {
         self.facts & UNMAPPED != 0

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use deployforge_canon::{Canon, Flat, Normalise, Parser};
 use deployforge_model::{
-    BaselineInfo, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder, Presence, Record,
-    RecordReader, Seed, Timestamp,
+    BaselineInfo, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder, ObservationRow,
+    Presence, Record, RecordReader, Seed, Timestamp,
 };
 use deployforge_policy::Policy;
 
+use crate::claim::Claim;
 use crate::diff::DiffOptions;
 use crate::entry::{Entry, Restored, Unseen};
 use crate::group::Groups;
@@ -289,7 +290,9 @@ impl Shard {
         match segment {
             Segment::Batch(batch) => {
                 for routed in routed {
-                    self.judge(context, batch, routed, origin, sequence, tools, None, out);
+                    let observation = batch.row(routed.row as usize);
+                    let known = (raw_of(context, &observation), None);
+                    self.judge(context, observation, routed, known, origin, sequence, tools, out);
                 }
             }
             Segment::Frame { frame, prepared, reader, .. } => {
@@ -306,7 +309,7 @@ impl Shard {
         }
     }
 
-    /// Judges one row that a parser reads again.
+    /// Judges one row at length.
     #[allow(clippy::too_many_arguments)] // one call site, each argument a thing of its own
     fn read(
         &mut self,
@@ -320,6 +323,16 @@ impl Shard {
         out: &mut Output,
     ) {
         let row = routed.row as usize;
+        // The claim of the scan holds if the short way can read it: then nothing need be parsed.
+        let Tools { parser, flat, .. } = &mut *tools;
+        let (dialect, kind) = (frame.dialect, frame.kind(row));
+        let canon = &context.settings.canon;
+        if canon.flatten(parser, &context.seed, dialect, kind, frame.state(row), flat) {
+            let canonical = flat.fingerprint(&context.seed);
+            let observation = frame.observation(row, origin.ingested_at);
+            let known = (frame.raw(row), Some(Claim { frame, row, canonical }));
+            return self.judge(context, observation, routed, known, origin, sequence, tools, out);
+        }
         let mut builder = ObservationBatchBuilder::new(context.settings.seed);
         for record in reader.record(frame, row) {
             match record {
@@ -333,34 +346,26 @@ impl Shard {
             }
         }
         let batch = builder.finish();
-        if batch.len() != 1 {
-            return;
+        if batch.len() == 1 {
+            let observation = batch.row(0);
+            let known = (raw_of(context, &observation), None);
+            self.judge(context, observation, routed, known, origin, sequence, tools, out);
         }
-        // The claim of the scan holds if the short way can read it: then its fingerprint stands for
-        // the state.
-        let Tools { parser, flat, .. } = tools;
-        let (dialect, kind) = (frame.dialect, frame.kind(row));
-        let canon = &context.settings.canon;
-        let verified = canon.flatten(parser, &context.seed, dialect, kind, frame.state(row), flat);
-        let raw = verified.then(|| frame.raw(row));
-        let routed = routed.of_row(0);
-        self.judge(context, &batch, &routed, origin, sequence, tools, raw, out);
     }
 
-    #[allow(clippy::too_many_arguments)] // two call sites, each argument a thing of its own
-    fn judge(
+    /// `known`: the fingerprint of the text, and where it stands if it was not parsed.
+    #[allow(clippy::too_many_arguments)] // three call sites, each argument a thing of its own
+    fn judge<'b>(
         &mut self,
         context: &Context,
-        batch: &ObservationBatch,
+        observation: ObservationRow<'b>,
         routed: &Routed,
+        (raw, claim): (u64, Option<Claim<'b>>),
         origin: &BatchOrigin,
         sequence: u32,
         tools: &mut Tools,
-        raw: Option<u64>,
         out: &mut Output,
     ) {
-        let observation = batch.row(routed.row as usize);
-        let raw = raw.unwrap_or_else(|| context.seed.text(observation.state).max(1));
         let entry = self.entry(routed.key());
         out.observations += 1;
         // A deposed object says nothing of the current one of the same id.
@@ -370,7 +375,7 @@ impl Shard {
         }
         entry.seen = sequence;
         let parser = &mut tools.parser;
-        let mut judge = Judge { context, observation, origin, entry, parser, out };
+        let mut judge = Judge { context, observation, claim, origin, entry, parser, out };
         judge.observe(routed.is_unmapped(), raw);
     }
 
@@ -417,4 +422,9 @@ impl Shard {
         let entries: usize = self.slabs.iter().map(Vec::capacity).sum();
         entries * size_of::<Entry>() + self.index.bytes() + self.hashes.bytes()
     }
+}
+
+/// The fingerprint of the text of an observation's state.
+fn raw_of(context: &Context, observation: &ObservationRow<'_>) -> u64 {
+    context.seed.text(observation.state).max(1)
 }

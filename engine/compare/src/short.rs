@@ -3,12 +3,13 @@
 //! [`Short::settles`] compares fingerprints of raw text (level 0); [`Short::differs`] takes what was
 //! [prepared](crate::prepare) of a row, compares canonical fingerprints (level 1), and else settles what
 //! the comparison of attributes found (level 2). Either may say that it cannot tell, whereupon the
-//! record is read by the parser and judged at length.
+//! row is judged at length: from the frame where its claim holds, and else as the parser reads the record.
 
 use deployforge_model::{Frame, Timestamp, Verdict};
 
 use crate::entry::Entry;
-use crate::judge::{Order, head, latest, order, settle, state_hash, verdict_row};
+use crate::judge::{head, settle, state_hash, verdict_row};
+use crate::order::{Order, latest, order};
 use crate::output::{Head, Output, StateRow};
 use crate::prepare::{Change, Compared, Known, Prepare, Prepared, key};
 use crate::route::Routed;
@@ -104,7 +105,7 @@ impl<'a> Short<'a> {
         head(self.context, entry, parts, row.address(), dialect, self.origin, observed_at)
     }
 
-    /// Levels 1 and 2. `false`: the record has to be read by the parser.
+    /// Levels 1 and 2. `false`: the row has to be judged at length.
     pub(crate) fn differs(
         &self,
         shard: &mut Shard,

@@ -15,7 +15,8 @@ use arrow::buffer::{Buffer, NullBuffer, ScalarBuffer};
 
 use crate::schema;
 use crate::{
-    Dialect, Key128, Record, SourcePosition, StateForm, StateMember, StateText, Timestamp,
+    Dialect, Key128, ObservationRow, Presence, Record, SourcePosition, StateForm, StateMember,
+    StateText, Timestamp,
 };
 
 /// Bytes of one input as they were read, cut at a newline.
@@ -157,6 +158,31 @@ impl Frame {
     /// A globally unique name; empty: none.
     pub fn alias(&self, row: usize) -> &str {
         self.text(6, row)
+    }
+
+    /// What a row says, if its claim holds; `now` stands in where the source gave no time.
+    pub fn observation(&self, row: usize, now: Timestamp) -> ObservationRow<'_> {
+        let [account, region, resource_type, id] = self.parts(row);
+        ObservationRow {
+            key128: self.key128(row),
+            provider: self.provider,
+            account,
+            region,
+            resource_type,
+            id,
+            dialect: self.dialect,
+            address: None,
+            aliases: self.alias(row),
+            presence: Presence::Present,
+            sweep: None,
+            sensitive: "",
+            collection: None,
+            observed_at: self.observed_at(row).unwrap_or(now),
+            version: self.version(row),
+            tainted: false,
+            position: self.position(row),
+            state: self.state(row).text,
+        }
     }
 
     fn text(&self, which: usize, row: usize) -> &str {
@@ -339,5 +365,9 @@ mod tests {
         assert_eq!((frame.version(0), frame.observed_at(0)), (None, Some(Timestamp(9))));
         assert_eq!(frame.position(0), SourcePosition { offset: 100, line: 12 });
         assert_eq!(frame.record_batch().num_rows(), 1);
+        let observation = frame.observation(0, Timestamp(1));
+        assert_eq!(observation.parts(), ["aws", "1", "r", "t", "i"]);
+        assert_eq!((observation.version, observation.observed_at), (None, Timestamp(9)));
+        assert_eq!((observation.state, observation.aliases().count()), (&br#""a":1"#[..], 0));
     }
 }

@@ -195,6 +195,31 @@ fn every_way_gives_the_same() {
 }
 
 #[test]
+fn what_nobody_declares_is_judged_the_same() {
+    let options = Options { resources: 300, seed: 12, ..Options::default() };
+    let (base, _) = items(options);
+    let (seen, _) = items(Options { round: 1, drift: 0.3, change: 0.2, ..options });
+    // The same moment with another content, and members in another spelling.
+    let base_text = String::from_utf8(base.clone()).expect("text");
+    let other = base_text.replace("value-", "other-").into_bytes();
+    let spelt = base_text.replace("\"Owner\":", "\"Owner\" : ").into_bytes();
+    let half: Vec<u8> =
+        base.split_inclusive(|b| *b == b'\n').step_by(2).flatten().copied().collect();
+    let rounds: [&[u8]; 5] = [&base, &spelt, &other, &seen, &base];
+    for incomplete in [false, true] {
+        let mut baseline = baseline(&half, true);
+        baseline.info.incomplete = incomplete;
+        for levels in LEVELS {
+            let want = rows(&long(&mut comparator(&baseline, levels, Tier::Full), &rounds));
+            let got = short(&mut comparator(&baseline, levels, Tier::Full), &rounds, 1 << 14, 3);
+            let got = rows(&got);
+            let diff: Vec<_> = want.symmetric_difference(&got).take(4).collect();
+            assert!(diff.is_empty(), "{incomplete} {levels:?}: {diff:#?}");
+        }
+    }
+}
+
+#[test]
 fn findings_are_the_truth() {
     let options = Options { resources: 2000, seed: 4, ..Options::default() };
     let (base, _) = items(options);
