@@ -56,7 +56,7 @@ fn a_newer_baseline_is_taken_up_while_the_engine_runs() {
     until("b is in sync", || drifted(&lab) == 1);
     running.terminate();
     let outcome = running.finish().exits(0);
-    assert!(outcome.stderr.contains("b@2; 3 resources judged again"), "{outcome}");
+    assert!(outcome.stderr.contains("now b@2; 3 resources judged again"), "{outcome}");
     let last = ("vm b", "in_sync");
     expect_verdicts(&lab, &[SECOND[0], last, SECOND[2], SECOND[3]]);
 }
@@ -73,6 +73,77 @@ fn a_newer_baseline_is_taken_up_at_the_next_start() {
     expect_verdicts(&lab, &SECOND);
     let third = lab.run(&["run", "--once", "--source", "inbox"]);
     assert!(!third.stderr.contains("judged again"), "{third}");
+}
+
+#[test]
+fn a_baseline_that_is_taken_back_was_never_there() {
+    let lab = lab();
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    let first = lab.read("base.ndjson");
+    second(&lab);
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    expect_verdicts(&lab, &SECOND);
+    lab.write("base.ndjson", first);
+    let _ = import(&lab, "base.ndjson");
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    expect_verdicts(&lab, &FIRST);
+    assert_eq!(lab.count("put_right where id = 'c'"), 1);
+}
+
+/// The process was ended between the commit of what it judged again and the stamp that says so.
+#[test]
+fn a_swap_that_was_cut_short_is_finished() {
+    let lab = lab();
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    let before = lab.read("data/stamp.json");
+    second(&lab);
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    let after = lab.read("data/stamp.json");
+    let open = before.trim_end().trim_end_matches('}').trim_end().to_owned();
+    lab.write("data/stamp.json", format!("{open}, \"coming\": {after}}}"));
+    let again = lab.run(&["run", "--once", "--source", "inbox"]);
+    assert!(again.stderr.contains("judged again"), "{again}");
+    expect_verdicts(&lab, &SECOND);
+    assert_eq!(lab.read("data/stamp.json"), after);
+}
+
+#[test]
+fn without_a_stamp_nothing_is_taken_for_granted() {
+    let lab = lab();
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    std::fs::remove_file(lab.path("data/stamp.json")).expect("a stamp");
+    second(&lab);
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    // Of b no state is held, and what it was in sync with is not what is declared now.
+    expect_verdicts(&lab, &[SECOND[0], ("vm b", "unknown stale"), SECOND[2], SECOND[3]]);
+}
+
+#[test]
+fn a_baseline_that_was_incomplete_says_more_once_it_is_whole() {
+    let lab = lab();
+    let whole = lab.read("base.ndjson");
+    lab.write("base.ndjson", format!("{whole}no record\n"));
+    let _ = lab.run(&["baseline", "import", "b", "base.ndjson"]).exits(2);
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    let unknown = ("vm d", "unknown unreadable");
+    expect_verdicts(&lab, &[FIRST[0], FIRST[1], FIRST[2], unknown]);
+    lab.write("base.ndjson", whole);
+    let _ = import(&lab, "base.ndjson");
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]);
+    expect_verdicts(&lab, &FIRST);
+}
+
+#[test]
+fn a_baseline_that_vanishes_was_not_taken_back() {
+    let lab = lab();
+    let running = lab.start(&["run", "--watch", "--source", "inbox"]);
+    until("the first file is judged", || verdict_rows(&lab) == 4);
+    std::fs::rename(lab.path("data/baselines"), lab.path("data/gone")).expect("a folder");
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    running.terminate();
+    let outcome = running.finish().exits(0);
+    assert_eq!(outcome.stderr.matches("those before stay").count(), 1, "{outcome}");
+    expect_verdicts(&lab, &FIRST);
 }
 
 #[test]
@@ -108,7 +179,7 @@ fn a_version_that_cannot_be_read_leaves_the_one_before() {
     until("a is judged by the first version", || drifted(&lab) == 2);
     running.terminate();
     let outcome = running.finish().exits(0);
-    assert_eq!(outcome.stderr.matches("the one before stays").count(), 1, "{outcome}");
+    assert_eq!(outcome.stderr.matches("those before stay").count(), 1, "{outcome}");
 }
 
 fn verdict_rows(lab: &Lab) -> u64 {

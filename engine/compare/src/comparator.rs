@@ -36,7 +36,7 @@ pub struct Comparator {
     pub(crate) shards: Vec<Shard>,
     /// Globally unique names of declared resources, made when first one is looked for.
     aliases: OnceLock<Aliases>,
-    dialects: HashSet<Dialect>,
+    pub(crate) dialects: HashSet<Dialect>,
     sweeps: HashMap<(Arc<str>, String), SweepState>,
     sequence: u32,
     /// One per thread.
@@ -179,18 +179,27 @@ impl Comparator {
         self.context.settings.seed
     }
 
-    /// Takes up what the history last knew.
-    pub fn restore(&mut self, resources: Vec<Restored>) {
+    /// Takes up what the history last knew. `exact`: some of it was judged by other baselines than these,
+    /// which is told by each resource's baseline and version.
+    pub fn restore(&mut self, resources: Vec<Restored>, exact: bool) {
         for restored in resources {
             let key = restored.key.hash128(self.context.settings.seed);
-            let version = restored.baseline_version;
+            let by = (restored.baseline.clone(), restored.baseline_version);
             let shard = &mut self.shards[key.shard(SHARDS)];
             shard.restore(key, restored);
             let entry = shard.entry(key);
-            let loaded = entry.baseline().map_or(0, |(baseline, _)| {
-                self.context.baselines[usize::from(baseline)].info.version
+            let loaded = entry.baseline().map(|(baseline, _)| {
+                let Loaded { name, info, .. } = &self.context.baselines[usize::from(baseline)];
+                (&**name, info.version)
             });
-            entry.set_recalled(version == loaded);
+            let same = loaded.map_or(by.0.is_none(), |loaded| {
+                (by.0.as_deref(), by.1) == (Some(loaded.0), loaded.1)
+            });
+            entry.set_recalled(same);
+            if !same && exact {
+                // In sync with another row than the one at hand: what was seen is not known here.
+                (entry.raw, entry.canonical) = (0, 0);
+            }
         }
     }
 

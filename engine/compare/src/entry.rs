@@ -274,6 +274,11 @@ impl Entry {
         }
     }
 
+    /// The hash of its last state in the history, if it stands there.
+    pub(crate) fn state_hash(&self) -> Option<&str> {
+        self.detail.as_ref()?.state_hash.as_deref()
+    }
+
     /// Who it is, if no baseline declares it.
     pub(crate) fn identity(&self) -> Option<&Identity> {
         self.detail.as_ref()?.identity.as_ref()
@@ -317,6 +322,7 @@ pub struct Restored {
     pub score: f64,
     pub version: Option<u64>,
     pub observed_at: Option<Timestamp>,
+    pub baseline: Option<Box<str>>,
     pub baseline_version: u32,
     pub state_hash: Option<Box<str>>,
     pub findings: Vec<OpenFinding>,

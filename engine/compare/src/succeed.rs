@@ -10,17 +10,19 @@
 //! Both comparators must have the same seed, keys and rules, or fingerprints would mean nothing; after
 //! a change of rules ([`Rules::Changed`]) only what the history holds is judged again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use deployforge_model::{Key128, ResourceKey, UnknownReason, Verdict};
+use deployforge_canon::State;
+use deployforge_model::{Dialect, Key128, ResourceKey, UnknownReason, Verdict};
 use rayon::prelude::*;
 
 use crate::comparator::{Comparator, SHARDS};
 use crate::diff::compare;
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
-use crate::judge::{Judgement, conclude, head, settle};
-use crate::output::Output;
+use crate::judge::{Judgement, conclude, head, settle, state_hash};
+use crate::output::{Output, StateRow};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Settings, Shard, Tools};
 
@@ -59,7 +61,7 @@ impl Comparator {
     /// judged by this one yet.
     pub fn succeed(&mut self, before: Self, rules: Rules, origin: &BatchOrigin) -> Succession {
         let (old, shards) = self.take_over(before);
-        let (context, tools) = (&self.context, &self.tools);
+        let (context, tools, dialects) = (&self.context, &self.tools, &self.dialects);
         let done: Vec<Succession> = self
             .shards
             .par_iter_mut()
@@ -67,7 +69,8 @@ impl Comparator {
             .map(|(shard, known)| {
                 let mut tools = lock(tools);
                 let mut done = Succession::default();
-                let mut heir = Heir { context, old: &old, rules, origin, tools: &mut tools };
+                let tools = &mut tools;
+                let mut heir = Heir { context, old: &old, dialects, rules, origin, tools };
                 for entry in known.into_entries() {
                     heir.inherit(shard, entry, &mut done);
                 }
@@ -130,7 +133,7 @@ fn judge_text(
     let (options, policy) = (context.options(entry), &context.settings.policy);
     let judgement =
         Judgement::of(context, kind, compare(&expected, &observed, options, policy, kind));
-    entry.canonical = deployforge_canon::State { root: observed }.fingerprint(&context.seed);
+    entry.canonical = State { root: observed }.fingerprint(&context.seed);
     put(context, entry, row, judgement, one.state_hash.clone(), origin, out);
     Some(())
 }
@@ -155,6 +158,8 @@ fn put(
 struct Heir<'a> {
     context: &'a Context,
     old: &'a Context,
+    /// The dialects that the new baselines speak.
+    dialects: &'a HashSet<Dialect>,
     rules: Rules,
     origin: &'a BatchOrigin,
     tools: &'a mut Tools,
@@ -178,15 +183,22 @@ impl Heir<'_> {
         }
         let at = shard.place(known.key());
         let entry = shard.at_mut(at);
-        let next = self.next(entry, &known);
+        let observed = self.observed(&known);
+        let next = self.next(entry, &known, observed.as_ref().map(|(state, _)| state));
         let identity = self.identity(entry, &known);
-        let state_hash = known.detail.as_ref().and_then(|detail| detail.state_hash.clone());
+        let state_hash = known.state_hash().map(Into::into);
         let (raw, canonical, key128) = (known.raw, known.canonical, known.key());
         let recalled = known.recalled();
         entry.succeed(known, identity);
         self.group(entry);
         let (context, origin) = (self.context, self.origin);
         done.judged += u64::from(!matches!(next, Next::Stands));
+        let state_hash = match observed {
+            Some((_, text)) if !matches!(next, Next::Stands) && state_hash.is_none() => {
+                remember(context, entry, text, origin, &mut done.output)
+            }
+            _ => state_hash,
+        };
         match next {
             Next::Stands => {
                 (entry.raw, entry.canonical) = (raw, canonical);
@@ -198,8 +210,7 @@ impl Heir<'_> {
                 if let Some(row) = context.row(entry) {
                     put(context, entry, row, judgement, state_hash, origin, &mut done.output);
                 } else {
-                    conclude_unmanaged(context, entry, judgement, origin, &mut done.output);
-                    (entry.raw, entry.canonical) = (raw, canonical);
+                    put_undeclared(context, entry, judgement, origin, &mut done.output);
                 }
             }
             Next::Unsettled => {
@@ -211,10 +222,11 @@ impl Heir<'_> {
     }
 
     /// Decides by rows and fingerprints, as far as they can tell.
-    fn next(&mut self, entry: &Entry, known: &Entry) -> Next {
+    fn next(&mut self, entry: &Entry, known: &Entry, observed: Option<&State>) -> Next {
         let (now, before) = (self.context.row(entry), self.old.row(known));
         let now = match (now, known.verdict()) {
             (None, None) => return Next::Stands,
+            (None, _) if before.is_none() => return self.still_undeclared(known),
             (Some(row), None | Some(Verdict::Missing)) if !row.is_deposed() => {
                 return match known.verdict() {
                     // It was observed and is gone.
@@ -223,8 +235,7 @@ impl Heir<'_> {
                 };
             }
             (None, Some(Verdict::Missing)) => return Next::Unseen(Unseen::Gone),
-            (None, _) if before.is_none() => return Next::Stands,
-            (None, _) => return Next::Judged(self.undeclared()),
+            (None, _) => return Next::Judged(self.undeclared(known, before)),
             (Some(row), _) => row,
         };
         if let Some(before) = before
@@ -235,24 +246,58 @@ impl Heir<'_> {
         {
             return Next::Stands;
         }
-        if matches!(
-            known.reason(),
-            Some(UnknownReason::Conflicting | UnknownReason::Unreadable | UnknownReason::Stale)
-        ) {
+        if is_known(known, before) {
             return Next::Stands;
         }
         if let Some(reason) = not_comparable(entry, now, before, known) {
             return Next::Unseen(Unseen::Unknown(reason));
         }
-        self.by_fingerprint(entry, known, now, before)
+        self.by_fingerprint(entry, known, now, observed)
     }
 
-    fn undeclared(&self) -> Judgement {
-        if self.context.baselines.iter().any(|loaded| loaded.info.incomplete) {
+    /// What was declared by none and is not now. Whether that makes it unmanaged, baselines decide.
+    fn still_undeclared(&self, known: &Entry) -> Next {
+        let judgement = match (known.verdict(), known.reason()) {
+            (Some(Verdict::Unmanaged), _) | (_, Some(UnknownReason::Unmapped)) => {
+                self.undeclared(known, None)
+            }
+            // It was read, so that it was a baseline that was not.
+            (_, Some(UnknownReason::Unreadable)) if was_read(known) => self.undeclared(known, None),
+            _ => return Next::Stands,
+        };
+        let same = (judgement.verdict, judgement.reason) == (known.verdict(), known.reason());
+        if same { Next::Stands } else { Next::Judged(judgement) }
+    }
+
+    fn undeclared(&self, known: &Entry, before: Option<BaselineRow<'_>>) -> Judgement {
+        let dialect = before.map(|row| row.dialect()).or(known.identity().map(|of| of.dialect));
+        let speaks = |dialect| self.dialects.is_empty() || self.dialects.contains(&dialect);
+        if before.is_some_and(|row| row.is_deposed())
+            || known.reason() == Some(UnknownReason::Deposed)
+        {
+            Judgement::unknown(UnknownReason::Deposed)
+        } else if dialect.is_some_and(|dialect| !speaks(dialect)) {
+            Judgement::unknown(UnknownReason::Unmapped)
+        } else if self.context.baselines.iter().any(|loaded| loaded.info.incomplete) {
             Judgement::unknown(UnknownReason::Unreadable)
         } else {
             Judgement { verdict: Some(Verdict::Unmanaged), ..Judgement::found(Vec::new(), 0.0) }
         }
+    }
+
+    /// What was last observed, if that is what the old row says: as a tree and as text.
+    fn observed(&mut self, known: &Entry) -> Option<(State, String)> {
+        let row = self.old.row(known)?;
+        if known.canonical == 0 || self.rules == Rules::Changed || known.verdict().is_none() {
+            return None;
+        }
+        let Settings { canon, .. } = &self.context.settings;
+        let (dialect, kind, text) = (row.dialect(), row.resource_type(), row.state());
+        let parser = &mut self.tools.parser;
+        let state = canon.stored_state(parser, dialect, kind, text).ok()?;
+        let same = state.fingerprint(&self.context.seed) == known.canonical;
+        let text = std::str::from_utf8(text).ok()?;
+        same.then(|| (state, text.to_owned()))
     }
 
     fn by_fingerprint(
@@ -260,26 +305,26 @@ impl Heir<'_> {
         entry: &Entry,
         known: &Entry,
         now: BaselineRow<'_>,
-        before: Option<BaselineRow<'_>>,
+        observed: Option<&State>,
     ) -> Next {
-        // What was never known to the full cannot be judged now.
-        if self.rules == Rules::Changed || known.canonical == 0 {
-            let held = known.detail.as_ref().is_some_and(|detail| detail.state_hash.is_some());
-            let stands = self.rules == Rules::Changed && !held;
+        // Fingerprints by other rules say nothing, and what was never known cannot be judged.
+        if self.rules == Rules::Changed {
+            let before = self.old.row(known).is_some_and(|before| same_row(before, now));
+            let stands = before && known.state_hash().is_none();
             return if stands { Next::Stands } else { Next::Unsettled };
+        }
+        if known.canonical == 0 {
+            return Next::Unsettled;
         }
         if known.canonical == entry.canonical {
             return Next::Judged(Judgement::found(Vec::new(), 0.0));
         }
-        let Some(before) = before else { return Next::Unsettled };
+        let Some(observed) = observed else { return Next::Unsettled };
         let Settings { canon, policy, .. } = &self.context.settings;
-        let (dialect, kind) = (now.dialect(), now.resource_type());
-        let mut read = |text| canon.stored_state(&mut self.tools.parser, dialect, kind, text).ok();
-        let Some(observed) = read(before.state()) else { return Next::Unsettled };
-        if observed.fingerprint(&self.context.seed) != known.canonical {
+        let (dialect, kind, text) = (now.dialect(), now.resource_type(), now.state());
+        let Ok(expected) = canon.stored_state(&mut self.tools.parser, dialect, kind, text) else {
             return Next::Unsettled;
-        }
-        let Some(expected) = read(now.state()) else { return Next::Unsettled };
+        };
         let options = self.context.options(entry);
         let comparison = compare(&expected.root, &observed.root, options, policy, kind);
         Next::Judged(Judgement::of(self.context, kind, comparison))
@@ -337,8 +382,57 @@ fn same_row(a: BaselineRow<'_>, b: BaselineRow<'_>) -> bool {
         && a.address() == b.address()
 }
 
-/// Settles a resource that no baseline declares any more.
-fn conclude_unmanaged(
+/// Whether a verdict depends on what was observed alone, whatever is declared.
+fn is_known(known: &Entry, before: Option<BaselineRow<'_>>) -> bool {
+    match known.reason() {
+        Some(UnknownReason::Conflicting | UnknownReason::Stale) => true,
+        // Of what nobody declared a baseline was unreadable, if its state was read.
+        Some(UnknownReason::Unreadable) => before.is_some() || !was_read(known),
+        _ => false,
+    }
+}
+
+/// Whether the last state could be read: by its fingerprint, or, after a restart, by the hash that only
+/// the verdict on a state that was read bears.
+fn was_read(known: &Entry) -> bool {
+    known.canonical != 0 || (known.raw == 0 && known.state_hash().is_some())
+}
+
+/// Keeps a state that so far was known by its baseline alone, so that the history can tell it from now
+/// on; its hash.
+fn remember(
+    context: &Context,
+    entry: &mut Entry,
+    text: String,
+    origin: &BatchOrigin,
+    out: &mut Output,
+) -> Option<Box<str>> {
+    let tables = context.settings.tables;
+    if !tables.keep_states() {
+        return None;
+    }
+    let hash = state_hash(&context.settings.hash_key, text.as_bytes());
+    let at = entry.observed_at().unwrap_or(origin.ingested_at);
+    let identity = entry.identity().map(|of| (Arc::clone(&of.key), of.dialect));
+    let head = match (context.row(entry), &identity) {
+        (Some(row), _) => {
+            head(context, entry, row.parts(), row.address(), row.dialect(), origin, at)
+        }
+        (None, Some((key, dialect))) => {
+            head(context, entry, key.parts(), None, *dialect, origin, at)
+        }
+        (None, None) => return None,
+    };
+    if tables.observations {
+        let (head, version) = (head.to_owned(), entry.version());
+        out.states.push(StateRow { head, version, state: Some(text) });
+    }
+    entry.detail().state_hash = Some(hash.clone());
+    Some(hash)
+}
+
+/// Settles a resource that no baseline declares.
+fn put_undeclared(
     context: &Context,
     entry: &mut Entry,
     judgement: Judgement,
@@ -349,5 +443,6 @@ fn conclude_unmanaged(
     let (key, dialect) = (Arc::clone(key), *dialect);
     let observed_at = entry.observed_at().unwrap_or(origin.ingested_at);
     let head = head(context, entry, key.parts(), None, dialect, origin, observed_at);
-    settle(context, entry, &|_| head, judgement, (None, None, false), None, out);
+    let told = (None, entry.state_hash().map(Into::into), false);
+    settle(context, entry, &|_| head, judgement, told, None, out);
 }

@@ -1,11 +1,12 @@
 //! What commands share: data directory, keys, comparator settings, clock, signals.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deployforge_canon::{ArrayRules, Canon, Limits, Normalise, Redactor};
-use deployforge_compare::{Comparator, LevelSwitch, Settings, Tables};
+use deployforge_compare::{Comparator, LevelSwitch, Restored, Settings, Tables};
 use deployforge_formats::KeyDefaults;
 use deployforge_history::History;
 use deployforge_model::{BaselineKind, Clock, Dialect, SystemClock};
@@ -234,13 +235,28 @@ pub(crate) fn recorder(
     dir: &DataDir,
     runtime: &Arc<Runtime>,
     comparator: &mut Comparator,
-) -> Result<(Recorder, std::collections::HashSet<String>), CommandError> {
+) -> Result<(Recorder, HashSet<String>), CommandError> {
+    let Past { recorder, resources, rejects } = past(dir, runtime)?;
+    comparator.restore(resources, false);
+    Ok((recorder, rejects))
+}
+
+/// What a history holds for who goes on from it.
+pub(crate) struct Past {
+    pub(crate) recorder: Recorder,
+    pub(crate) resources: Vec<Restored>,
+    /// Ids of what was refused.
+    pub(crate) rejects: HashSet<String>,
+}
+
+/// Opens or makes the directory's history and reads what it last knew.
+pub(crate) fn past(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Past, CommandError> {
     let history = runtime.block_on(History::create(&dir.history()))?;
     let session = runtime.block_on(Session::new(&history, Vec::new()))?;
     let known = runtime.block_on(session.restore())?;
-    comparator.restore(open_findings(&known.verdicts, &known.findings)?);
+    let resources = open_findings(&known.verdicts, &known.findings)?;
     let recorder = Recorder::new(history, Arc::clone(runtime), clock(), known.sequence)?;
-    Ok((recorder, known.rejects))
+    Ok(Past { recorder, resources, rejects: known.rejects })
 }
 
 /// A read-only session on the directory's history.

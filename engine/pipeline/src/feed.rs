@@ -9,8 +9,8 @@ use deployforge_formats::{
     Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, split_prefix,
 };
 use deployforge_model::{
-    Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject, Scope,
-    Sweep,
+    Block, Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
+    Scope, Sweep,
 };
 use deployforge_sources::{ByteStream, Location, SourceError, expand, open};
 use deployforge_state::FileMark;
@@ -297,6 +297,7 @@ pub(crate) fn read_stream(
             let offset = stream.position() - rest.len() as u64;
             let mut place = Place { offset, packed, longest };
             cut_file(&mut stream, &mut rest, &mut place, stop, each)?;
+            hand_on_lines(&mut rest, &mut place, each)?;
             return read_lines(stream, rest, place, stop, each).map(|()| Ended::Lines);
         }
     }
@@ -362,6 +363,21 @@ fn cut_file(
         (place.offset, place.packed) = (cutter.at, cutter.at);
         stream.seek(cutter.at);
     }
+    Some(())
+}
+
+/// Hands on the whole lines that were read already: a stream may give nothing more for a long time.
+fn hand_on_lines(
+    rest: &mut Vec<u8>,
+    place: &mut Place,
+    each: &mut dyn FnMut(Read) -> Option<()>,
+) -> Option<()> {
+    let Some(end) = memchr::memrchr(b'\n', rest) else { return Some(()) };
+    let whole: Vec<u8> = rest.drain(..=end).collect();
+    let length = whole.len() as u64;
+    // They were counted when they were read.
+    each(Read::Block(LineBlock::Read(Block::new(whole, place.offset)), 0))?;
+    place.offset += length;
     Some(())
 }
 

@@ -122,6 +122,10 @@ pub fn open_findings(
                 score: rows.float("score", row)?,
                 version: rows.int("version", row)?.map(|v| v as u64),
                 observed_at: rows.int("last_observed_at", row)?.map(Timestamp),
+                baseline: rows
+                    .optional("baseline", row)?
+                    .filter(|name| !name.is_empty())
+                    .map(Into::into),
                 baseline_version: rows.int("baseline_version", row)?.unwrap_or(0) as u32,
                 state_hash: rows.optional("state_hash", row)?.map(Into::into),
             });
@@ -139,6 +143,7 @@ pub fn open_findings(
             score: 0.0,
             version: None,
             observed_at: None,
+            baseline: None,
             baseline_version: 0,
             state_hash: None,
         });

@@ -58,6 +58,9 @@ pub enum StateError {
     /// Another process writes.
     #[error("{0} is in use by another deployforge process; stop it, or use another data directory")]
     Locked(PathBuf),
+    /// Another process adds a baseline.
+    #[error("another import into {0} is under way; run this one again when that has ended")]
+    Importing(PathBuf),
     /// No baseline of that name (or version).
     #[error("there is no baseline `{name}`{}; there are: {known}", version.map_or(String::new(), |v| format!(" version {v}")))]
     NoBaseline {
@@ -159,15 +162,15 @@ impl DataDir {
 
     /// Takes the directory for writing; it is freed when this is dropped or the process ends.
     pub fn lock(&mut self) -> Result<(), StateError> {
-        self.take("lock")
+        self.take("lock", StateError::Locked)
     }
 
     /// Takes the directory's baselines for writing, beside a process that holds all else.
     pub fn lock_baselines(&mut self) -> Result<(), StateError> {
-        self.take("baselines.lock")
+        self.take("baselines.lock", StateError::Importing)
     }
 
-    fn take(&mut self, name: &str) -> Result<(), StateError> {
+    fn take(&mut self, name: &str, taken: fn(PathBuf) -> StateError) -> Result<(), StateError> {
         let path = self.root.join(name);
         let file = OpenOptions::new()
             .create(true)
@@ -180,7 +183,7 @@ impl DataDir {
                 self.locks.push(file);
                 Ok(())
             }
-            Err(fs::TryLockError::WouldBlock) => Err(StateError::Locked(self.root.clone())),
+            Err(fs::TryLockError::WouldBlock) => Err(taken(self.root.clone())),
             Err(fs::TryLockError::Error(error)) => Err(io(&path, error)),
         }
     }
@@ -315,6 +318,9 @@ mod tests {
         assert!(matches!(second.lock(), Err(StateError::Locked(_))));
         drop(first);
         second.lock().unwrap();
+        let mut third = DataDir::create(dir.path(), Purpose::Work, &mut fill).unwrap();
+        third.lock_baselines().unwrap();
+        assert!(matches!(second.lock_baselines(), Err(StateError::Importing(_))));
         let demo = DataDir::create(dir.path(), Purpose::Demo, &mut fill);
         assert!(matches!(demo, Err(StateError::Purpose { .. })));
     }

@@ -14,6 +14,9 @@ pub struct Stamp {
     pub baselines: BTreeMap<String, u32>,
     /// A hash of the rules and of the version of the code that makes states canonical.
     pub rules: String,
+    /// What verdicts are being judged by just now: some of them may be already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coming: Option<Box<Stamp>>,
 }
 
 impl DataDir {

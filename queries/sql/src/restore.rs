@@ -13,7 +13,7 @@ use crate::{Session, SqlError};
 #[derive(Debug)]
 pub struct Known {
     /// The newest verdict of each resource: key, `address`, `dialect`, `verdict`, `reason`, `score`,
-    /// `leaves`, `version`, `baseline_version`, `last_observed_at` (microseconds), `state_hash`.
+    /// `leaves`, `version`, `baseline`, `baseline_version`, `last_observed_at` (microseconds), `state_hash`.
     pub verdicts: Vec<RecordBatch>,
     /// The open findings: key, `path`, `kind`, `expected`, `observed`, `leaves`, `severity`, `fold`.
     pub findings: Vec<RecordBatch>,
@@ -29,7 +29,7 @@ impl Session {
         let (_, verdicts) = self
             .query(
                 "SELECT provider, account, region, type, id, dialect, verdict, reason, score, leaves, \
-                 version, baseline_version, CAST(last_observed_at AS BIGINT) AS last_observed_at, \
+                 version, baseline, baseline_version, CAST(last_observed_at AS BIGINT) AS last_observed_at, \
                  state_hash FROM verdicts",
             )
             .await?;

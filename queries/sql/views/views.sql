@@ -87,14 +87,16 @@ WHERE verdict IN ('drifted', 'missing') AND (before IS NULL OR before NOT IN ('d
 GROUP BY environment, type, id
 HAVING count(*) > 1;
 
--- What was put right: findings that closed, and how long they were open.
+-- What was put right: findings that closed while their resource could be judged, and how long they were open.
 CREATE VIEW put_right AS
 SELECT c.environment, c.type, c.id, c.path, max(o.observed_at) AS opened_at,
        c.observed_at AS closed_at, c.observed_at - max(o.observed_at) AS open_for
 FROM findings c
 JOIN findings o ON o.finding_id = c.finding_id AND o.transition = 'opened'
                AND o.sequence < c.sequence
-WHERE c.transition = 'closed' AND c.kind <> 'reordered'
+LEFT JOIN verdict_transitions v ON v.resource_id = c.resource_id AND v.ingested_at = c.ingested_at
+                               AND v.verdict NOT IN ('in_sync', 'drifted')
+WHERE c.transition = 'closed' AND c.kind <> 'reordered' AND v.verdict IS NULL
 GROUP BY c.sequence, c.environment, c.type, c.id, c.path, c.observed_at;
 
 -- Resource types: how many of each drift, and how far.

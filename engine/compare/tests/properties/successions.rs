@@ -88,12 +88,22 @@ proptest! {
         keep(&mut states, &output);
         count(&output);
         let (mut swapped, outputs) = swap(before, &after, &states);
+        outputs.iter().for_each(|output| keep(&mut states, output));
         outputs.iter().for_each(&mut count);
         let mut fresh = comparator(&after);
         let _ = apply(&mut fresh, first);
         prop_assert_eq!(truth(&swapped), truth(&fresh));
-        count(&apply(&mut swapped, rest));
+        let output = apply(&mut swapped, rest);
+        keep(&mut states, &output);
+        count(&output);
         let _ = apply(&mut fresh, rest);
+        prop_assert_eq!(truth(&swapped), truth(&fresh));
+        // Once more, and mostly back to where it came from.
+        let last = if shuffle.below(3) == 0 { another(&stream, &new, &mut shuffle) } else { stream.declared.clone() };
+        let (swapped, outputs) = swap(swapped, &last, &states);
+        outputs.iter().for_each(&mut count);
+        let mut fresh = comparator(&last);
+        let _ = apply(&mut fresh, &stream.observed);
         prop_assert_eq!(truth(&swapped), truth(&fresh));
         let held: usize = swapped.resources().map(|one| one.findings.len()).sum();
         prop_assert!(open.values().all(|n| *n == 0 || *n == 1), "{:?}", open);

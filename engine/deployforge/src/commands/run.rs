@@ -10,7 +10,7 @@ use deployforge_compare::{Comparator, Output, Rules};
 use deployforge_formats::split_prefix;
 use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, States, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
-use deployforge_state::{DataDir, FileMark};
+use deployforge_state::{DataDir, FileMark, Stamp};
 use tokio::runtime::Runtime;
 
 use super::stream::{GATHER, say_totals, show};
@@ -20,7 +20,7 @@ use crate::config::{self, BaselineRef, CommitConfig, ConfigFile, SourceConfig};
 use crate::error::{CommandError, CommandResult, Outcome};
 use crate::render;
 use crate::report::Summary;
-use crate::setup::{self, HashKeys};
+use crate::setup::{self, HashKeys, Past};
 
 /// A file must have been still for this long before it is read from a watched folder.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -123,20 +123,23 @@ fn start<'a>(
     stop: Arc<AtomicBool>,
 ) -> Result<Stream<'a>, CommandError> {
     let now = versions.stamp().clone();
-    let before = dir.stamp()?.filter(|before| *before != now);
+    let Past { recorder, resources, rejects } = setup::past(&dir, runtime)?;
+    let before = dir.stamp()?.or_else(|| versions::guess(&resources)).filter(|it| *it != now);
     let mut next = None;
     if let Some(before) = &before {
         let known = versions.load_before(&dir, before);
         next = Some(std::mem::replace(&mut comparator, known));
     }
-    let (recorder, known) = setup::recorder(&dir, runtime, &mut comparator)?;
-    let engine = Engine::new(comparator, setup::clock(), known);
+    let exact = before.as_ref().is_some_and(|before| before.coming.is_some());
+    comparator.restore(resources, exact);
+    let engine = Engine::new(comparator, setup::clock(), rejects);
     let mut stream = Stream::new(dir, engine, recorder, seed, commit, stop)?;
     stream.versions = Some((versions, Arc::clone(runtime)));
     if let (Some(comparator), Some(before)) = (next, before) {
-        let same = before.rules == now.rules;
+        let rules = |stamp: &Stamp| stamp.rules == now.rules;
+        let same = rules(&before) && before.coming.as_deref().is_none_or(rules);
         let rules = if same { Rules::Same } else { Rules::Changed };
-        stream.succeed(Newer { comparator, baselines: now.baselines }, rules)?;
+        stream.succeed(Newer { comparator, before }, rules)?;
     } else {
         stream.dir.save_stamp(&now)?;
     }
@@ -292,6 +295,9 @@ impl Stream<'_> {
         let runtime = Arc::clone(runtime);
         self.engine.flush();
         self.commit()?;
+        // Should this process end before all is judged, the next one knows that some was.
+        let coming = Some(Box::new(stamp.clone()));
+        self.dir.save_stamp(&Stamp { coming, ..newer.before.clone() })?;
         let mut failed = None;
         let dir = &self.dir;
         let judged = self.engine.succeed(newer.comparator, rules, &mut |unsettled| {
@@ -305,7 +311,7 @@ impl Stream<'_> {
         }
         self.commit()?;
         self.dir.save_stamp(&stamp)?;
-        self.status.suspend(|| versions::say(self.dir.root(), &newer.baselines, judged));
+        self.status.suspend(|| versions::say(&newer.before, &stamp, judged));
         Ok(())
     }
 

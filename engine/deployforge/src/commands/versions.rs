@@ -1,11 +1,11 @@
 //! Baselines of a running engine: which versions are loaded, and newer ones while it runs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
-use deployforge_compare::{Comparator, Settings, Unsettled, state_hash};
+use deployforge_compare::{Comparator, Restored, Settings, Unsettled, state_hash};
 use deployforge_pipeline::States;
 use deployforge_state::{DataDir, Stamp};
 use tokio::runtime::Runtime;
@@ -27,16 +27,19 @@ pub(super) struct Versions {
     wanted: Vec<BaselineRef>,
     settings: Settings,
     stamp: Stamp,
-    /// Versions that could not be loaded, so that they are not tried again and again.
-    refused: Option<BTreeMap<String, u32>>,
-    coming: Option<Receiver<Result<Newer, CommandError>>>,
+    /// Versions that are being loaded, or could not be: they are not tried again and again.
+    tried: BTreeMap<String, u32>,
+    coming: Option<Receiver<Result<Comparator, CommandError>>>,
+    /// What was last warned of.
+    warned: String,
     looked: Instant,
 }
 
 /// A comparator over other versions, which can take over.
 pub(super) struct Newer {
     pub(super) comparator: Comparator,
-    pub(super) baselines: BTreeMap<String, u32>,
+    /// What was judged by before.
+    pub(super) before: Stamp,
 }
 
 impl Versions {
@@ -52,9 +55,10 @@ impl Versions {
             root: dir.root().to_owned(),
             wanted,
             settings,
-            stamp: Stamp { baselines, rules },
-            refused: None,
+            tried: baselines.clone(),
+            stamp: Stamp { baselines, rules, coming: None },
             coming: None,
+            warned: String::new(),
             looked: Instant::now(),
         })
     }
@@ -81,18 +85,19 @@ impl Versions {
     /// so that the stream goes on meanwhile.
     pub(super) fn poll(&mut self) -> Option<Newer> {
         if let Some(coming) = &self.coming {
-            let newer = match coming.try_recv() {
-                Ok(newer) => newer,
+            let loaded = match coming.try_recv() {
+                Ok(loaded) => loaded,
                 Err(TryRecvError::Empty) => return None,
-                Err(TryRecvError::Disconnected) => Err(CommandError::new("loading them ended")),
+                Err(TryRecvError::Disconnected) => Err(CommandError::new("loading it ended")),
             };
             self.coming = None;
-            return match newer {
-                Ok(newer) => {
-                    self.stamp.baselines.clone_from(&newer.baselines);
-                    Some(newer)
+            return match loaded {
+                Ok(comparator) => {
+                    let before = self.stamp.clone();
+                    self.stamp.baselines.clone_from(&self.tried);
+                    Some(Newer { comparator, before })
                 }
-                Err(error) => Self::refuse(&error),
+                Err(error) => self.warn(error.message),
             };
         }
         if self.looked.elapsed() < LOOK {
@@ -102,34 +107,50 @@ impl Versions {
         let dir = DataDir::open(&self.root).ok()??;
         let baselines = match newest(&dir, &self.wanted) {
             Ok(baselines) => baselines,
-            Err(error) => return Self::refuse(&error),
+            Err(error) => return self.warn(error.message),
         };
-        if baselines == self.stamp.baselines || self.refused.as_ref() == Some(&baselines) {
+        // What is gone from the folder was not taken back: nobody said so.
+        let older = |(name, version): &(&String, &u32)| {
+            baselines.get(*name).is_none_or(|now| now < *version)
+        };
+        if let Some((name, _)) = self.stamp.baselines.iter().find(older) {
+            return self.warn(format!("`{name}` is no longer there"));
+        }
+        if baselines == self.tried {
             return None;
         }
-        self.refused = Some(baselines.clone());
-        let (sender, receiver) = bounded(1);
-        let settings = self.settings.clone();
-        self.coming = Some(receiver);
-        std::thread::Builder::new()
-            .name("baselines".to_owned())
-            .spawn(move || {
-                let comparator = load(&dir, &baselines, settings);
-                let newer = comparator.map(|comparator| Newer { comparator, baselines });
-                // Nobody listens once the engine has ended.
-                let _ = sender.send(newer);
-            })
-            .expect("a thread can be started");
+        self.tried.clone_from(&baselines);
+        self.coming = Some(self.load_beside(dir, baselines));
         None
     }
 
-    fn refuse(error: &CommandError) -> Option<Newer> {
-        anstream::eprintln!(
-            "{}warning:{} a newer version of a baseline cannot be used, and the one before stays: {}",
-            render::YELLOW,
-            render::RESET,
-            error.message
-        );
+    fn load_beside(
+        &self,
+        dir: DataDir,
+        baselines: BTreeMap<String, u32>,
+    ) -> Receiver<Result<Comparator, CommandError>> {
+        let (sender, receiver) = bounded(1);
+        let settings = self.settings.clone();
+        std::thread::Builder::new()
+            .name("baselines".to_owned())
+            .spawn(move || {
+                // Nobody listens once the engine has ended.
+                let _ = sender.send(load(&dir, &baselines, settings));
+            })
+            .expect("a thread can be started");
+        receiver
+    }
+
+    /// Warns once of what is the same from look to look.
+    fn warn(&mut self, problem: String) -> Option<Newer> {
+        if self.warned != problem {
+            anstream::eprintln!(
+                "{}warning:{} newer baselines cannot be used, and those before stay: {problem}",
+                render::YELLOW,
+                render::RESET
+            );
+            self.warned = problem;
+        }
         None
     }
 }
@@ -185,14 +206,33 @@ pub(super) fn held(
     Ok(states)
 }
 
-/// Says which versions are judged by now.
-pub(super) fn say(root: &Path, baselines: &BTreeMap<String, u32>, judged: u64) {
+/// Says what is judged by now.
+pub(super) fn say(before: &Stamp, now: &Stamp, judged: u64) {
+    let what = if before.baselines == now.baselines {
+        "rules have changed".to_owned()
+    } else {
+        format!("baselines are now {}", names(&now.baselines))
+    };
+    anstream::eprintln!("{what}; {} judged again", render::count(judged, "resource"));
+}
+
+fn names(baselines: &BTreeMap<String, u32>) -> String {
     let names: Vec<String> =
         baselines.iter().map(|(name, version)| format!("{name}@{version}")).collect();
-    anstream::eprintln!(
-        "baselines of {} are now {}; {} judged again",
-        root.display(),
-        names.join(", "),
-        render::count(judged, "resource")
-    );
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+}
+
+/// What the verdicts of a history without a stamp were judged by, as far as they say: by which rules is
+/// not known. `None` if there are none.
+pub(super) fn guess(resources: &[Restored]) -> Option<Stamp> {
+    let mut baselines: BTreeMap<String, u32> = BTreeMap::new();
+    for one in resources {
+        if let Some(name) = &one.baseline {
+            let version = baselines.entry(name.to_string()).or_default();
+            *version = one.baseline_version.max(*version);
+        }
+    }
+    let unknown = Stamp { baselines, rules: String::new(), coming: None };
+    let coming = Some(Box::new(unknown.clone()));
+    (!resources.is_empty()).then_some(Stamp { coming, ..unknown })
 }
