@@ -178,27 +178,52 @@ impl History {
         Ok(this)
     }
 
+    /// Opens a table, and makes it if there is none.
     async fn open_table(&mut self, table: Table) -> Result<(), HistoryError> {
         let path = self.root.join(table.name());
         std::fs::create_dir_all(&path)
             .map_err(|error| HistoryError::Folder { path: path.clone(), error })?;
+        if !self.read_table(table).await? {
+            let delta = |error| delta_error(table, error);
+            let opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
+            let opened = create(opened, table).await.map_err(delta)?;
+            self.tables.insert(table, opened);
+        }
+        Ok(())
+    }
+
+    /// Opens a table; whether there is one.
+    async fn read_table(&mut self, table: Table) -> Result<bool, HistoryError> {
+        let path = self.root.join(table.name());
         let delta = |error| delta_error(table, error);
-        let mut opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
+        let opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
         if opened.version().is_none() {
-            opened = create(opened, table).await.map_err(delta)?;
+            return Ok(false);
         }
         check_schema(&opened, table, &path)?;
         self.tables.insert(table, opened);
-        Ok(())
+        Ok(true)
     }
 
     /// Opens the history under `root` for reading; it must exist.
     pub async fn open(root: &Path) -> Result<Self, HistoryError> {
-        // Opening makes nothing: a reader does not write.
-        if !Table::ALL.iter().any(|table| root.join(table.name()).join("_delta_log").is_dir()) {
-            return Err(HistoryError::Absent(root.to_owned()));
+        // Opening makes nothing: a table that a reader makes while a writer does is two tables.
+        let mut this = Self { root: root.to_owned(), tables: BTreeMap::new() };
+        let mut gone = None;
+        for table in Table::ALL {
+            let there = root.join(table.name()).join("_delta_log").is_dir();
+            if !there || !this.read_table(table).await? {
+                gone = gone.or(Some(table));
+            }
         }
-        Self::create(root).await
+        match gone {
+            None => Ok(this),
+            Some(table) if this.last_commit().await? > 0 => {
+                Err(HistoryError::Damaged { path: root.to_owned(), table: table.name() })
+            }
+            // There is none, or it is being made.
+            Some(_) => Err(HistoryError::Absent(root.to_owned())),
+        }
     }
 
     /// The folder.
@@ -374,5 +399,20 @@ mod tests {
         std::fs::remove_dir_all(dir.path().join("verdicts")).expect("our own folder");
         let damaged = History::create(dir.path()).await;
         assert!(matches!(damaged, Err(HistoryError::Damaged { table: "verdicts", .. })));
+    }
+
+    #[tokio::test]
+    async fn who_reads_makes_no_table() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let history = History::create(dir.path()).await.expect("a history");
+        drop(history);
+        // As a writer leaves it while it makes the tables one by one.
+        let last = dir.path().join(Table::Verdicts.name());
+        std::fs::remove_dir_all(&last).expect("a folder");
+        let half = History::open(dir.path()).await;
+        assert!(matches!(half, Err(HistoryError::Absent(_))), "{half:?}");
+        assert!(!last.exists());
+        History::create(dir.path()).await.expect("the rest is made");
+        History::open(dir.path()).await.expect("a history");
     }
 }
