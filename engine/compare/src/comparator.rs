@@ -184,17 +184,15 @@ impl Comparator {
     pub fn restore(&mut self, resources: Vec<Restored>, exact: bool) {
         for restored in resources {
             let key = restored.key.hash128(self.context.settings.seed);
-            let by = (restored.baseline.clone(), restored.baseline_version);
             let shard = &mut self.shards[key.shard(SHARDS)];
-            shard.restore(key, restored);
-            let entry = shard.entry(key);
-            let loaded = entry.baseline().map(|(baseline, _)| {
+            let loaded = shard.entry(key).baseline().map(|(baseline, _)| {
                 let Loaded { name, info, .. } = &self.context.baselines[usize::from(baseline)];
                 (&**name, info.version)
             });
-            let same = loaded.map_or(by.0.is_none(), |loaded| {
-                (by.0.as_deref(), by.1) == (Some(loaded.0), loaded.1)
-            });
+            let by = restored.baseline.as_deref().map(|name| (name, restored.baseline_version));
+            let same = by == loaded;
+            shard.restore(key, restored);
+            let entry = shard.entry(key);
             entry.set_recalled(same);
             if !same && exact {
                 // In sync with another row than the one at hand: what was seen is not known here.

@@ -177,8 +177,10 @@ enum Next {
 
 impl Heir<'_> {
     fn inherit(&mut self, shard: &mut Shard, known: Entry, done: &mut Succession) {
-        // What was never observed has nothing to hand on but the fingerprints of its row.
-        if known.verdict().is_none() && known.observed_at().is_none() {
+        // What was never observed has nothing to hand on but the fingerprints of its row. Findings whose
+        // verdict a crash has cut off are open all the same.
+        let observed = known.verdict().is_some() || known.observed_at().is_some();
+        if !observed && known.findings().is_empty() {
             return;
         }
         let at = shard.place(known.key());
@@ -225,6 +227,7 @@ impl Heir<'_> {
     fn next(&mut self, entry: &Entry, known: &Entry, observed: Option<&State>) -> Next {
         let (now, before) = (self.context.row(entry), self.old.row(known));
         let now = match (now, known.verdict()) {
+            (_, None) if known.observed_at().is_none() => return Next::Stands,
             (None, None) => return Next::Stands,
             (None, _) if before.is_none() => return self.still_undeclared(known),
             (Some(row), None | Some(Verdict::Missing)) if !row.is_deposed() => {

@@ -30,7 +30,8 @@ impl DataDir {
         serde_json::from_slice(&text).map(Some).map_err(|error| damaged(&path, &error))
     }
 
-    /// Keeps the stamp; called after what was judged by it is committed.
+    /// Keeps the stamp: with `coming` before anything is judged anew, and without once all of that is
+    /// committed.
     pub fn save_stamp(&self, stamp: &Stamp) -> Result<(), StateError> {
         let path = self.root().join("stamp.json");
         let text = serde_json::to_vec_pretty(stamp).map_err(|error| damaged(&path, &error))?;

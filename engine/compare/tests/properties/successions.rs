@@ -1,14 +1,17 @@
 //! Baselines that change under a stream.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use deployforge_compare::{Comparator, Output, Rules, state_hash};
-use deployforge_model::{Transition, UnknownReason, Verdict};
+use deployforge_compare::{Comparator, OpenFinding, Output, Restored, Rules, state_hash};
+use deployforge_model::{
+    Dialect, FindingKind, ResourceKey, Severity, Transition, UnknownReason, Verdict,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::config;
-use crate::generate::{Shuffle, group, shuffle};
+use crate::generate::{Shuffle, TYPE, group, shuffle};
 use crate::streams::{Stream, apply, comparator, origin, stream, truth};
 
 const HASH_KEY: [u8; 32] = [1; 32];
@@ -57,6 +60,33 @@ fn another(stream: &Stream, new: &[Value], shuffle: &mut Shuffle) -> Vec<Value> 
         _ => {}
     }
     all
+}
+
+/// A crash between two tables' commits: the finding is there, its verdict is not.
+#[test]
+fn findings_without_a_verdict_stay_open() {
+    let declared = [serde_json::json!({"configuration": {"a": 1}})];
+    let values = (Some("1"), Some("2"));
+    let (kind, path) = (FindingKind::Changed, "/configuration/a");
+    let mut before = comparator(&declared);
+    let restored = Restored {
+        key: Arc::new(ResourceKey::new("aws", "1", "r", TYPE, "sg-0")),
+        dialect: Dialect::AwsConfig,
+        verdict: None,
+        reason: None,
+        score: 0.0,
+        version: None,
+        observed_at: None,
+        baseline: None,
+        baseline_version: 0,
+        state_hash: None,
+        findings: vec![OpenFinding::new(path, kind, values, 1, Severity::Degraded, None)],
+    };
+    before.restore(vec![restored], true);
+    let (next, outputs) = swap(before, &declared, &States::new());
+    assert!(outputs.iter().all(|output| output.transitions() == 0 && output.verdicts.is_empty()));
+    let held: usize = next.resources().map(|one| one.findings.len()).sum();
+    assert_eq!(held, 1);
 }
 
 proptest! {
