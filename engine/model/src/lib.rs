@@ -38,6 +38,6 @@ pub use observation::{
     StateForm, StateMember, StateText, Sweep,
 };
 pub use seed::Seed;
-pub use special::special;
+pub use special::{WIDE, same, special};
 pub use time::{Clock, FixedClock, SystemClock, Timestamp, TimestampError};
 pub use verdict::{FindingKind, Severity, Transition, UnknownReason, Verdict};

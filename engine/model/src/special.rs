@@ -28,6 +28,41 @@ pub fn special(text: &[u8]) -> Option<(usize, bool)> {
     Some((at + found, ascii && rest[..found].is_ascii()))
 }
 
+/// Bytes that [`same`] compares at once.
+pub const WIDE: usize = 32;
+
+/// Whether two texts begin with the same `length` bytes. The lengths of names and values follow no
+/// pattern, so a loop over them would be mispredicted time and again: where both texts have [`WIDE`]
+/// bytes, what is short is compared at full width, and what is too much is masked.
+#[inline]
+pub fn same(a: &[u8], b: &[u8], length: usize) -> bool {
+    if let (true, Some(a), Some(b)) =
+        (length <= WIDE, a.first_chunk::<WIDE>(), b.first_chunk::<WIDE>())
+    {
+        let Some(mask) = MASKS[WIDE - length..].first_chunk::<WIDE>() else { return false };
+        let mut other = 0;
+        for k in 0..WIDE {
+            other |= (a[k] ^ b[k]) & mask[k];
+        }
+        return other == 0;
+    }
+    match (a.get(..length), b.get(..length)) {
+        (Some(a), Some(b)) => a == b,
+        _ => false,
+    }
+}
+
+/// As many set bytes as lie before the middle.
+static MASKS: [u8; 2 * WIDE] = {
+    let mut masks = [0; 2 * WIDE];
+    let mut at = 0;
+    while at < WIDE {
+        masks[at] = 0xff;
+        at += 1;
+    }
+    masks
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +80,22 @@ mod tests {
                     text[..at].fill(0x20);
                     assert_eq!(special(&text), Some((at, true)));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_is_the_same_at_any_length() {
+        let a: Vec<u8> = (0..80).collect();
+        for length in 0..=80 {
+            assert!(same(&a, &a, length), "{length}");
+            let cut = &a[..length];
+            assert!(same(cut, &a, length) && same(&a, cut, length));
+            assert!(!same(cut, &a, length + 1) && !same(&a, cut, length + 1));
+            for at in 0..80 {
+                let mut b = a.clone();
+                b[at] ^= 0x80;
+                assert_eq!(same(&a, &b, length), at >= length, "{length} {at}");
             }
         }
     }

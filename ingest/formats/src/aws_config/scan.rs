@@ -10,7 +10,9 @@
 //! Whatever is not plain (escapes, other letters than ASCII, missing parts, members it does not know)
 //! is `None`: the parser decides. So a scan that gives a row gives what the parser would.
 
-use deployforge_model::{Key128, MemberKind, Seed, Span, StateMember, Timestamp, special};
+use deployforge_model::{
+    Key128, MemberKind, Seed, Span, StateMember, Timestamp, WIDE, same, special,
+};
 use serde::de::IgnoredAny;
 
 /// The members a claimed state may have. What the API spells otherwise is left to the parser.
@@ -64,8 +66,9 @@ const NAME: usize = 11;
 pub(crate) struct Scanner<'s> {
     seed: &'s Seed,
     key_seed: u64,
-    /// The envelope's members of the line before: in order, each with the text of its name.
-    order: Vec<(usize, Box<[u8]>)>,
+    /// The envelope's members of the line before: in order, each with the text of its name and how long
+    /// it is; what stands behind is there to be compared at full width.
+    order: Vec<(usize, Box<[u8]>, usize)>,
     layout: Layout,
 }
 
@@ -157,16 +160,16 @@ impl<'s> Scanner<'s> {
     /// The member at this place, if it is the one that stood there in the line before.
     #[inline]
     fn expected(&self, line: &[u8], at: usize, member: usize) -> Option<(usize, usize)> {
-        let (which, text) = self.order.get(member)?;
-        let end = at + text.len();
-        (line.get(at..end)? == &**text).then_some((*which, end))
+        let (which, text, length) = self.order.get(member)?;
+        same(line.get(at..)?, text, *length).then_some((*which, at + length))
     }
 
     #[cold]
     fn learn(&mut self, member: usize, which: usize, text: &[u8]) {
         self.order.truncate(member);
         if self.order.len() < NAMES.len() {
-            self.order.push((which, text.into()));
+            let padded = text.iter().copied().chain([0; WIDE]).collect();
+            self.order.push((which, padded, text.len()));
         }
     }
 
