@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondArray,
 };
 use arrow::datatypes::SchemaRef;
@@ -13,6 +13,8 @@ use deployforge_model::{
     Dialect, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
     UnknownReason, Verdict, schema,
 };
+
+use rayon::prelude::*;
 
 use crate::findings::{COLUMN_BYTES, Chunk, FindingRow, Findings, OpenFinding, resource_id};
 use crate::prepare::Scrubbed;
@@ -260,6 +262,9 @@ pub struct Output {
     pub groups: Vec<CheckCounts>,
 }
 
+/// Rows of verdicts and states that are sealed at a time: on all cores, and in memory that is used again.
+const SEALED_ROWS: usize = 4096;
+
 /// Chunks of fewer rows on average are joined.
 const SMALL_CHUNK: usize = 64;
 
@@ -433,44 +438,19 @@ impl Output {
     }
 
     /// Rows for the `verdicts` table, numbered from `sequence`.
-    pub fn verdicts_batch(&self, committed_at: Timestamp, sequence: u64) -> RecordBatch {
-        let rows = &self.verdicts;
-        let mut c = Columns::default();
-        c.ints(sequence..sequence + rows.len() as u64);
-        c.text(rows.iter().map(|r| resource_id(r.head.key.parts())));
-        c.key(rows.iter().map(|r| &r.head));
-        c.optional(rows.iter().map(|r| r.head.address.as_deref()));
-        c.text(rows.iter().map(|r| &*r.head.environment));
-        c.text(rows.iter().map(|r| r.head.dialect.name()));
-        c.optional(rows.iter().map(|r| r.verdict.map(Verdict::name)));
-        c.optional(rows.iter().map(|r| r.reason.map(UnknownReason::name)));
-        c.push(Float64Array::from_iter_values(rows.iter().map(|r| r.score)));
-        c.optional(rows.iter().map(|r| r.severity.map(Severity::name)));
-        c.ints(rows.iter().map(|r| u64::from(r.findings)));
-        c.ints(rows.iter().map(|r| u64::from(r.leaves)));
-        c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
-        let last = rows.iter().map(|r| r.last_observed_at.map(Timestamp::micros));
-        c.push(last.collect::<TimestampMicrosecondArray>().with_timezone("UTC"));
-        c.optional(rows.iter().map(|r| r.state_hash.as_deref()));
-        c.tail(rows.iter().map(|r| &r.head), committed_at);
-        c.batch(schema::verdicts())
+    pub fn verdicts_batches(&self, committed_at: Timestamp, sequence: u64) -> Vec<RecordBatch> {
+        let numbered = (sequence..).step_by(SEALED_ROWS);
+        let parts: Vec<_> = self.verdicts.chunks(SEALED_ROWS).zip(numbered).collect();
+        parts
+            .into_par_iter()
+            .map(|(rows, sequence)| sealed_verdicts(rows, committed_at, sequence))
+            .collect()
     }
 
     /// Rows for the `observations` table.
-    pub fn observations_batch(&self, committed_at: Timestamp) -> RecordBatch {
-        let rows = &self.states;
-        let mut c = Columns::default();
-        c.key(rows.iter().map(|r| &r.head));
-        c.text(rows.iter().map(|r| &*r.head.environment));
-        c.text(rows.iter().map(|r| r.head.dialect.name()));
-        c.push(rows.iter().map(|r| Some(r.state.is_none())).collect::<BooleanArray>());
-        c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
-        c.optional(rows.iter().map(|r| r.state.as_deref()));
-        c.text(rows.iter().map(|r| &*r.head.source));
-        c.times(rows.iter().map(|r| r.head.observed_at));
-        c.times(rows.iter().map(|r| r.head.ingested_at));
-        c.times(rows.iter().map(|_| committed_at));
-        c.batch(schema::observations())
+    pub fn observations_batches(&self, committed_at: Timestamp) -> Vec<RecordBatch> {
+        let parts = self.states.par_chunks(SEALED_ROWS);
+        parts.map(|rows| sealed_states(rows, committed_at)).collect()
     }
 
     /// Rows for the `rejects` table.
@@ -505,6 +485,47 @@ impl Output {
         c.times(rows.keys().map(|_| committed_at));
         c.batch(schema::checks())
     }
+}
+
+fn sealed_verdicts(rows: &[VerdictRow], committed_at: Timestamp, sequence: u64) -> RecordBatch {
+    let mut c = Columns::default();
+    c.ints(sequence..sequence + rows.len() as u64);
+    c.text(rows.iter().map(|r| resource_id(r.head.key.parts())));
+    c.key(rows.iter().map(|r| &r.head));
+    c.optional(rows.iter().map(|r| r.head.address.as_deref()));
+    c.text(rows.iter().map(|r| &*r.head.environment));
+    c.text(rows.iter().map(|r| r.head.dialect.name()));
+    c.optional(rows.iter().map(|r| r.verdict.map(Verdict::name)));
+    c.optional(rows.iter().map(|r| r.reason.map(UnknownReason::name)));
+    c.push(Float64Array::from_iter_values(rows.iter().map(|r| r.score)));
+    c.optional(rows.iter().map(|r| r.severity.map(Severity::name)));
+    c.ints(rows.iter().map(|r| u64::from(r.findings)));
+    c.ints(rows.iter().map(|r| u64::from(r.leaves)));
+    c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
+    let last = rows.iter().map(|r| r.last_observed_at.map(Timestamp::micros));
+    c.push(last.collect::<TimestampMicrosecondArray>().with_timezone("UTC"));
+    c.optional(rows.iter().map(|r| r.state_hash.as_deref()));
+    c.tail(rows.iter().map(|r| &r.head), committed_at);
+    c.batch(schema::verdicts())
+}
+
+fn sealed_states(rows: &[StateRow], committed_at: Timestamp) -> RecordBatch {
+    let mut c = Columns::default();
+    c.key(rows.iter().map(|r| &r.head));
+    c.text(rows.iter().map(|r| &*r.head.environment));
+    c.text(rows.iter().map(|r| r.head.dialect.name()));
+    c.push(rows.iter().map(|r| Some(r.state.is_none())).collect::<BooleanArray>());
+    c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
+    // States are most of the bytes: a column that grew would copy them again and again.
+    let bytes = rows.iter().map(StateRow::bytes).sum();
+    let mut states = StringBuilder::with_capacity(rows.len(), bytes);
+    rows.iter().for_each(|r| states.append_option(r.state.as_deref()));
+    c.push(states.finish());
+    c.text(rows.iter().map(|r| &*r.head.source));
+    c.times(rows.iter().map(|r| r.head.observed_at));
+    c.times(rows.iter().map(|r| r.head.ingested_at));
+    c.times(rows.iter().map(|_| committed_at));
+    c.batch(schema::observations())
 }
 
 #[derive(Default)]

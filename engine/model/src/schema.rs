@@ -1,6 +1,6 @@
 //! The Arrow schemas of everything that crosses a crate border in bulk or is kept in history.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
@@ -55,20 +55,24 @@ pub fn observation_batch() -> SchemaRef {
 /// `raw` the seeded fingerprint of the state's text; `line` counts within the block. The spans are
 /// byte offsets and lengths within the block.
 pub fn frame() -> SchemaRef {
-    let u32 = |name: String| Field::new(name, DataType::UInt32, false);
-    let mut fields = vec![
-        Field::new("key128", DataType::FixedSizeBinary(16), false),
-        Field::new("record", DataType::BinaryView, false),
-        Field::new("raw", DataType::UInt64, false),
-        Field::new("version", DataType::UInt64, true),
-        time("observed_at", true),
-        u32("line".to_owned()),
-    ];
-    for part in ["record", "state", "account", "region", "type", "id", "alias"] {
-        fields.push(u32(format!("{part}_start")));
-        fields.push(u32(format!("{part}_length")));
-    }
-    schema(fields)
+    // Asked for once a block.
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let u32 = |name: String| Field::new(name, DataType::UInt32, false);
+        let mut fields = vec![
+            Field::new("key128", DataType::FixedSizeBinary(16), false),
+            Field::new("record", DataType::BinaryView, false),
+            Field::new("raw", DataType::UInt64, false),
+            Field::new("version", DataType::UInt64, true),
+            time("observed_at", true),
+            u32("line".to_owned()),
+        ];
+        for part in ["record", "state", "account", "region", "type", "id", "alias"] {
+            fields.push(u32(format!("{part}_start")));
+            fields.push(u32(format!("{part}_length")));
+        }
+        schema(fields)
+    });
+    SCHEMA.clone()
 }
 
 /// One version of a baseline, a row per resource.
@@ -100,31 +104,35 @@ pub fn baseline() -> SchemaRef {
 /// names the normaliser that suppressed the difference (null: it counts). `sequence` orders all rows
 /// of a table; `resource_id` and `finding_id` are stable hashes of the key, and of key and path.
 pub fn findings() -> SchemaRef {
-    let mut fields = vec![
-        int("sequence"),
-        utf8("resource_id", false),
-        utf8("finding_id", false),
-        utf8("transition", false),
-    ];
-    fields.extend(key_fields());
-    fields.extend([
-        utf8("address", true),
-        utf8("environment", false),
-        utf8("path", false),
-        utf8("kind", false),
-        utf8("expected", true),
-        utf8("observed", true),
-        int("leaves"),
-        utf8("severity", false),
-        utf8("fold", true),
-        utf8("baseline", false),
-        int("baseline_version"),
-        utf8("source", false),
-        time("observed_at", false),
-        time("ingested_at", false),
-        time("committed_at", false),
-    ]);
-    schema(fields)
+    // Asked for once a block.
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let mut fields = vec![
+            int("sequence"),
+            utf8("resource_id", false),
+            utf8("finding_id", false),
+            utf8("transition", false),
+        ];
+        fields.extend(key_fields());
+        fields.extend([
+            utf8("address", true),
+            utf8("environment", false),
+            utf8("path", false),
+            utf8("kind", false),
+            utf8("expected", true),
+            utf8("observed", true),
+            int("leaves"),
+            utf8("severity", false),
+            utf8("fold", true),
+            utf8("baseline", false),
+            int("baseline_version"),
+            utf8("source", false),
+            time("observed_at", false),
+            time("ingested_at", false),
+            time("committed_at", false),
+        ]);
+        schema(fields)
+    });
+    SCHEMA.clone()
 }
 
 /// Table `verdicts`: transitions of verdicts, append-only. A null `verdict` says that the resource

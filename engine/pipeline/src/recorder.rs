@@ -48,18 +48,20 @@ impl Recorder {
     /// wait for it now. Many files can be written before one commit names them.
     pub fn write(&mut self, mut output: Output) -> Result<u64, HistoryError> {
         let now = self.clock.now();
+        let rows = |batches: &[RecordBatch]| -> u64 {
+            batches.iter().map(|batch| batch.num_rows() as u64).sum()
+        };
         let findings = output.take_findings(now, self.sequence);
-        let rows: usize = findings.iter().map(RecordBatch::num_rows).sum();
-        let after = self.sequence + rows as u64;
-        let verdicts = output.verdicts_batch(now, after);
-        let next = after + verdicts.num_rows() as u64;
+        let after = self.sequence + rows(&findings);
+        let verdicts = output.verdicts_batches(now, after);
+        let next = after + rows(&verdicts);
         let mut written = Vec::new();
         for (table, batches) in [
             (Table::Findings, findings),
-            (Table::Observations, vec![output.observations_batch(now)]),
+            (Table::Observations, output.observations_batches(now)),
             (Table::Rejects, vec![output.rejects_batch(now)]),
             (Table::Checks, vec![output.checks_batch(now)]),
-            (Table::Verdicts, vec![verdicts]),
+            (Table::Verdicts, verdicts),
         ] {
             written.push(self.history.write(table, &batches)?);
         }
