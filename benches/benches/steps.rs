@@ -64,6 +64,7 @@ fn comparator(text: &[u8], raw: bool) -> Comparator {
         tables: Tables { verdicts: false, observations: false },
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
+        text_bytes: u64::MAX,
     };
     Comparator::new(settings, vec![baseline])
 }

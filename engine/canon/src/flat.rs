@@ -9,6 +9,7 @@ use deployforge_model::Seed;
 
 use crate::hash;
 use crate::node::Node;
+use crate::trie::Id;
 
 /// One unit of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Unit {
     pub value: u64,
     /// Where the value stands in the text it was read from; 0 to 0 if it was not read from one.
     pub span: (u32, u32),
+    /// The member that the walk knows it as; 0 where it is an empty object, or was not walked.
+    pub(crate) of: Id,
 }
 
 /// The units of a state, in the order in which they were read.
@@ -49,7 +52,7 @@ impl Flat {
                 }
                 self.close(seed, layout);
             }
-            other => self.push(seed, Unit { path, value: other.hash(seed), span: (0, 0) }),
+            other => self.push(seed, Unit { path, value: other.hash(seed), span: (0, 0), of: 0 }),
         }
     }
 
@@ -73,7 +76,7 @@ impl Flat {
 
     #[inline]
     pub(crate) fn push(&mut self, seed: &Seed, unit: Unit) {
-        self.sum = self.sum.wrapping_add(seed.mix(unit.path, unit.value));
+        self.sum = self.sum.wrapping_add(part(seed, unit.path, unit.value));
         self.units.push(unit);
     }
 
@@ -86,7 +89,12 @@ impl Flat {
     /// The canonical fingerprint: equal states have equal ones, whatever the order of members. Never
     /// zero.
     pub fn fingerprint(&self, seed: &Seed) -> u64 {
-        seed.mix(self.units.len() as u64, self.sum).max(1)
+        fingerprint(seed, self.units.len(), self.sum)
+    }
+
+    /// What the units add up to, whatever their order: the fingerprint follows from it and their number.
+    pub fn sum(&self) -> u64 {
+        self.sum
     }
 
     /// A hash of all objects' names in their order: units of two states of one layout have the same
@@ -94,6 +102,18 @@ impl Flat {
     pub fn layout(&self) -> u64 {
         self.layout
     }
+}
+
+/// What one unit adds to the sum.
+#[inline]
+pub(crate) fn part(seed: &Seed, path: u64, value: u64) -> u64 {
+    seed.mix(path, value)
+}
+
+/// The canonical fingerprint of so many units that add up to `sum`. Never zero.
+#[inline]
+pub fn fingerprint(seed: &Seed, units: usize, sum: u64) -> u64 {
+    seed.mix(units as u64, sum).max(1)
 }
 
 impl Node {

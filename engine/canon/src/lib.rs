@@ -24,6 +24,7 @@
 mod decode;
 mod flat;
 pub mod fold;
+mod guide;
 mod hash;
 mod locate;
 mod node;
@@ -36,8 +37,9 @@ mod trie;
 mod walk;
 
 pub use decode::Decoder;
-pub use flat::{Flat, Unit};
+pub use flat::{Flat, Unit, fingerprint};
 pub use fold::{Fold, Normalise};
+pub use guide::{DeclaredShape, DeclaredText, Differing, Guide};
 pub use locate::{Located, locate, value_at};
 pub use node::{Keyed, Node, Secret};
 pub use number::Number;
@@ -140,6 +142,34 @@ impl Canon {
         walk.run(slice.form).is_some()
     }
 
+    /// Holds a state slice against a declared state of the same units without reading what is the same.
+    /// `guide` was learnt with this parser from a state of this type, and of the same declared units.
+    /// What the slice's units add up to ([`Flat::sum`]) more than the declared ones, and in `found` the
+    /// units that differ, in the order of the slice. `None`: the slice runs otherwise, or it takes
+    /// [`Canon::flatten`] to tell.
+    #[expect(clippy::too_many_arguments)] // as `flatten`, and what to hold it against
+    pub fn follow(
+        &self,
+        parser: &mut Parser,
+        seed: &Seed,
+        dialect: Dialect,
+        resource_type: &str,
+        slice: StateText<'_>,
+        guide: &Guide,
+        declared: DeclaredText<'_>,
+        found: &mut Vec<Differing>,
+    ) -> Option<u64> {
+        if slice.text.len() > self.limits.bytes {
+            return None;
+        }
+        let Parser { memo, types, .. } = parser;
+        let of_type = types.of(&self.rules, seed, dialect, resource_type);
+        let (redactor, bare) = (&self.redactor, slice.form != StateForm::Object);
+        let flat = &mut Flat::default();
+        let mut walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat };
+        walk.follow(guide, bare, declared, found)
+    }
+
     /// Writes a state slice that [`Canon::flatten`] could read as [`Node::to_json`] would write its tree,
     /// without the tree. Members that its form calls ignored are left out. On `false` it takes the
     /// tree, and what `out` holds means nothing.
@@ -166,9 +196,11 @@ impl Canon {
     /// Reads one unit of a state, which stands at `path`: its arrays are arranged as in the whole
     /// state. `stored`: the text is our own canonical JSON. Nothing is redacted: the caller knows
     /// that the state holds no secret ([`Canon::flatten`] would not have read it).
+    #[expect(clippy::too_many_arguments)] // as `flatten`, and which unit
     pub fn unit(
         &self,
         parser: &mut Parser,
+        seed: &Seed,
         dialect: Dialect,
         resource_type: &str,
         path: &str,
@@ -178,11 +210,14 @@ impl Canon {
         if let Some(node) = Node::plain_scalar(text) {
             return Ok(node);
         }
-        let mut node = parser.value(text, self.limits, stored)?;
+        let mut node = match Node::plain_list(text) {
+            Some(node) => node,
+            None => parser.value(text, self.limits, stored)?,
+        };
         if matches!(node, Node::Array(_)) {
-            let rules = self.rules.of(dialect, resource_type);
+            let rules = &parser.types.of(&self.rules, seed, dialect, resource_type).rules;
             if !rules.is_empty() {
-                rules::arrange(&mut node, &rules, &mut path::segments(path).collect());
+                rules::arrange(&mut node, rules, &mut path::segments(path).collect());
             }
         }
         Ok(node)

@@ -33,10 +33,10 @@ pub fn locate(text: &[u8], units: &[u32]) -> Option<Vec<Located>> {
     (search.found.len() == units.len()).then_some(search.found)
 }
 
-/// The text of the value that starts at `start` of canonical text.
-pub fn value_at(text: &[u8], start: usize) -> Option<&[u8]> {
+/// Where the value stands that starts at `start` of canonical text.
+pub fn value_at(text: &[u8], start: usize) -> Option<Range<usize>> {
     let search = Search { text, units: &[], number: 0, names: Vec::new(), found: Vec::new() };
-    text.get(start..search.skip(start)?)
+    Some(start..search.skip(start)?)
 }
 
 /// Where the value of a member of an object stands in the object's canonical text; `name` as it is
@@ -192,7 +192,7 @@ mod tests {
             ]
         );
         for unit in &all {
-            assert_eq!(value_at(text, unit.span.start), Some(&text[unit.span.clone()]));
+            assert_eq!(value_at(text, unit.span.start), Some(unit.span.clone()));
         }
         assert_eq!(locate(text, &[3]).unwrap()[0].path, "/g");
         assert_eq!(locate(text, &[6]), None);

@@ -87,6 +87,26 @@ impl Node {
         }
     }
 
+    /// The list of such scalars that a text is.
+    pub(crate) fn plain_list(text: &[u8]) -> Option<Self> {
+        let inner = text.strip_prefix(b"[")?.strip_suffix(b"]")?;
+        let (mut items, mut at) = (Vec::new(), 0);
+        while at < inner.len() {
+            let length = match inner[at] {
+                b'"' => memchr::memchr(b'"', &inner[at + 1..])? + 2,
+                _ => memchr::memchr(b',', &inner[at..]).unwrap_or(inner.len() - at),
+            };
+            items.push(Self::plain_scalar(&inner[at..at + length])?);
+            at += length;
+            match inner.get(at) {
+                Some(b',') => at += 1,
+                Some(_) => return None,
+                None => {}
+            }
+        }
+        Some(Self::Array(items))
+    }
+
     /// How many attributes the subtree has: scalars and empty containers.
     pub fn leaves(&self) -> u32 {
         let sum: u32 = match self {

@@ -91,6 +91,8 @@ pub(crate) struct Trie {
     orders: Vec<u16>,
     /// Nodes and bytes of names when the walk under way began.
     begun: (usize, usize),
+    /// How often everything was forgotten: numbers of nodes hold until then.
+    forgotten: u64,
 }
 
 impl Trie {
@@ -103,6 +105,7 @@ impl Trie {
             self.children.clear();
             self.roots.clear();
             self.orders.clear();
+            self.forgotten += 1;
         }
         self.begun = (self.nodes.len(), self.texts.len());
         if let Some(root) = self.roots.get(&of_type) {
@@ -120,6 +123,25 @@ impl Trie {
     pub(crate) fn is_full(&self) -> bool {
         let (nodes, bytes) = self.begun;
         self.nodes.len() > nodes + NODES_MAX || self.texts.len() > bytes + TEXT_MAX
+    }
+
+    /// How often everything was forgotten. What was learnt with another count does not hold.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// How many objects a member that leads to units stands in, the root not counted.
+    pub(crate) fn depth(&self, member: Id) -> usize {
+        let (mut at, mut depth) = (member, 0);
+        loop {
+            let link = self.links[at as usize];
+            match link.sort {
+                Sort::Object if link.before == 0 => return depth,
+                Sort::Object => depth += 1,
+                Sort::Member | Sort::Element => {}
+            }
+            at = link.before;
+        }
     }
 
     #[inline]

@@ -160,7 +160,7 @@ impl Walk<'_> {
         let inside = self.space(at + 1);
         if self.byte(inside)? == b'}' {
             let path = self.memo.trie.node(object).path;
-            self.unit(path, hash::object(self.seed, 0, 0), at, inside + 1);
+            self.unit(path, hash::object(self.seed, 0, 0), (at, inside + 1), 0);
             return Some(inside + 1);
         }
         if depth > DEPTH {
@@ -194,14 +194,14 @@ impl Walk<'_> {
             b'[' => self.array(at, member, depth + 1)?,
             _ => self.scalar(at, self.memo.trie.node(member).is_label)?,
         };
-        self.unit(self.memo.trie.node(member).path, value, at, end);
+        self.unit(self.memo.trie.node(member).path, value, (at, end), member);
         Some(end)
     }
 
     #[inline]
-    fn unit(&mut self, path: u64, value: u64, start: usize, end: usize) {
+    fn unit(&mut self, path: u64, value: u64, (start, end): (usize, usize), of: Id) {
         let span = (start as u32, end as u32);
-        self.flat.push(self.seed, Unit { path, value, span });
+        self.flat.push(self.seed, Unit { path, value, span, of });
     }
 
     /// An object within an array, hashed whole.
@@ -232,7 +232,12 @@ impl Walk<'_> {
 
     /// A value within an array, hashed whole. `of`: the member or element that it is.
     #[inline]
-    fn container_or_scalar(&mut self, at: usize, of: Id, depth: usize) -> Option<(u64, usize)> {
+    pub(crate) fn container_or_scalar(
+        &mut self,
+        at: usize,
+        of: Id,
+        depth: usize,
+    ) -> Option<(u64, usize)> {
         match self.byte(at)? {
             b'{' => {
                 let object = self.memo.trie.object(of);

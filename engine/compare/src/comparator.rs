@@ -72,7 +72,9 @@ pub struct ResourceView<'a> {
 impl Comparator {
     /// Loads baselines. Where two claim one resource, a declared one goes before a recorded one;
     /// two of a kind must agree, or the resource is `unknown` (`duplicate`).
-    pub fn new(settings: Settings, baselines: Vec<Baseline>) -> Self {
+    pub fn new(mut settings: Settings, baselines: Vec<Baseline>) -> Self {
+        let text: u64 = baselines.iter().map(|baseline| baseline.rows.state_bytes()).sum();
+        settings.levels.text &= text <= settings.text_bytes;
         let mut all: Vec<(Loaded, Vec<u64>)> = baselines
             .into_iter()
             .map(|Baseline { info, rows, raw }| {
@@ -147,7 +149,7 @@ impl Comparator {
             (Tier::Full, Some(flat)) => {
                 let text = self.context.baselines[baseline].rows.row(row).state();
                 let shape = self.context.shapes.intern(&flat, text);
-                shape.map(|shape| shard.hashes.push(shape, &flat.units))
+                shape.map(|shape| shard.hashes.push(&self.context.shapes, shape, &flat))
             }
             _ => None,
         };

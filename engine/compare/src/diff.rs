@@ -333,15 +333,16 @@ impl Walk {
     }
 
     fn ordered(&mut self, path: &mut String, a: &[Node], b: &[Node]) {
-        if a.len() == b.len() && is_permutation(a, b) {
-            let (a, b) = (Node::Array(a.to_vec()), Node::Array(b.to_vec()));
-            self.one(path, FindingKind::Reordered, Some(&a), Some(&b));
-            return;
-        }
         let start = a.iter().zip(b).take_while(|(x, y)| x == y).count();
         let end = a[start..].iter().rev().zip(b[start..].iter().rev()).take_while(|(x, y)| x == y);
         let end = end.count();
         let (left, right) = (&a[start..a.len() - end], &b[start..b.len() - end]);
+        // The one is the other in another order if what is left of it is.
+        if left.len() == right.len() && left.len() > 1 && is_permutation(left, right) {
+            let (a, b) = (Node::Array(a.to_vec()), Node::Array(b.to_vec()));
+            self.one(path, FindingKind::Reordered, Some(&a), Some(&b));
+            return;
+        }
         let both = left.len().min(right.len());
         for i in 0..both {
             self.below(path, &(start + i).to_string(), |walk, path| {

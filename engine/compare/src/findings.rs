@@ -308,11 +308,12 @@ impl Findings {
     ) {
         self.scratch.clear();
         subject.key.iter().for_each(|part| add_part(&mut self.scratch, part));
-        let key = self.scratch.len();
         let resource_id = id(&self.scratch);
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&resource_id);
         for (transition, finding) in rows {
-            self.scratch.truncate(key);
-            add_part(&mut self.scratch, finding.path());
+            self.scratch.truncate(resource_id.len());
+            self.scratch.extend_from_slice(finding.path().as_bytes());
             self.texts[RESOURCE_ID].push(hex(&resource_id));
             self.texts[FINDING_ID].push(hex(&id(&self.scratch)));
             for (part, text) in subject.key.iter().enumerate() {

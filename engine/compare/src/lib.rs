@@ -17,6 +17,7 @@ mod diff;
 mod entry;
 mod findings;
 mod group;
+mod guides;
 mod index;
 mod judge;
 mod maker;

@@ -10,7 +10,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use deployforge_canon::fold::plainly_differ;
-use deployforge_canon::{locate, value_at};
+use deployforge_canon::{DeclaredText, Differing, Guide, fingerprint, locate, value_at};
 use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason, Verdict};
 
 use crate::claim::tree;
@@ -37,6 +37,9 @@ pub struct Prepared {
 
 /// Of so many settled rows one is compared in full all the same.
 const SCRUB_ONE_IN: u64 = 1024;
+
+/// Rows whose declared states are fetched at once: one waits for memory as long as all of them.
+const AT_ONCE: usize = 8;
 
 /// What the scrubber found: rows that fingerprints had settled, and those of which they were wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,43 +102,51 @@ impl Prepared {
         shards: &[Shard],
         tools: &mut Tools,
     ) -> Self {
-        let mut changes = Vec::new();
         let prepare = Prepare { context, frame };
-        let unsettled = |shard: &Shard, routed: &Routed| -> Option<u32> {
-            let at = routed.at().filter(|_| !routed.is_unmapped())?;
-            let entry = shard.at(at);
-            let settled = entry.raw == routed.raw && context.settings.levels.fingerprint;
-            (!settled && entry.is_plain(frame.dialect)).then_some(at)
-        };
-        let changed =
-            |(s, routed): &&(u8, Routed)| unsettled(&shards[usize::from(*s)], routed).is_some();
-        let length = found.iter().filter(changed).count();
-        let mut findings = Findings::default();
         let mut scrubbed = Scrubbed::default();
-        for (shard, routed) in &mut found {
+        let mut unsettled = Vec::new();
+        for (k, (shard, routed)) in found.iter().enumerate() {
             let shard = &shards[usize::from(*shard)];
-            let Some(at) = unsettled(shard, routed) else {
+            let Some(at) = routed.at().filter(|_| !routed.is_unmapped()) else { continue };
+            let entry = shard.at(at);
+            if entry.raw == routed.raw && context.settings.levels.fingerprint {
                 if routed.raw % SCRUB_ONE_IN == 0 {
                     scrubbed.add(prepare.scrub(shard, routed, tools));
                 }
-                continue;
-            };
-            let (entry, row) = (shard.at(at), routed.row as usize);
-            let Some(mut change) = prepare.change(shard, entry, row, tools) else {
-                routed.change = UNREADABLE;
-                continue;
-            };
-            let Some(compared) = &mut change.compared else {
-                (routed.change, routed.canonical) = (SAME, change.canonical);
-                continue;
-            };
-            if changes.is_empty() {
-                changes.reserve_exact(length);
-                findings = Findings::with_capacity(length);
+            } else if entry.is_plain(frame.dialect) {
+                unsettled.push((k as u32, at));
             }
-            prepare.put_findings(entry, routed, compared, &mut findings);
-            routed.change = changes.len() as u32;
-            changes.push(Mutex::new(Some(change)));
+        }
+        let mut changes = Vec::new();
+        let mut findings = Findings::default();
+        for some in unsettled.chunks(AT_ONCE) {
+            let entries = some.iter().map(|(k, at)| {
+                let shard = &shards[usize::from(found[*k as usize].0)];
+                (shard, shard.at(*at))
+            });
+            if context.settings.levels.text {
+                entries.for_each(|(shard, entry)| prepare.fetch(shard, entry));
+            }
+            for (k, at) in some {
+                let (shard, routed) = &mut found[*k as usize];
+                let shard = &shards[usize::from(*shard)];
+                let (entry, row) = (shard.at(*at), routed.row as usize);
+                let Some(mut change) = prepare.change(shard, entry, row, tools) else {
+                    routed.change = UNREADABLE;
+                    continue;
+                };
+                let Some(compared) = &mut change.compared else {
+                    (routed.change, routed.canonical) = (SAME, change.canonical);
+                    continue;
+                };
+                if changes.is_empty() {
+                    changes.reserve_exact(unsettled.len());
+                    findings = Findings::with_capacity(unsettled.len());
+                }
+                prepare.put_findings(entry, routed, compared, &mut findings);
+                routed.change = changes.len() as u32;
+                changes.push(Mutex::new(Some(change)));
+            }
         }
         let routes = Routes::sort(&found, shards.len());
         Self { routes, changes, findings: Mutex::new(findings), scrubbed }
@@ -197,6 +208,17 @@ pub(crate) fn key<'k>(
 }
 
 impl Prepare<'_> {
+    /// Reads what a row will be held against from one end to the other, so that it is in the cache.
+    fn fetch(&self, shard: &Shard, entry: &Entry) {
+        let Some(row) = self.context.row(entry) else { return };
+        let lines = row.state().iter().step_by(64).map(|byte| u32::from(*byte));
+        let starts = row.starts().iter().step_by(16);
+        let hashes = shard.hashes.of(&self.context.shapes, entry.attributes);
+        let hashes = hashes.map_or(&[][..], |(_, hashes)| hashes).iter().step_by(16);
+        let read = lines.chain(starts.copied()).chain(hashes.copied()).fold(0, u32::wrapping_add);
+        std::hint::black_box(read);
+    }
+
     /// Writes the findings down as they would be put out if none was open before.
     fn put_findings(
         &self,
@@ -233,25 +255,34 @@ impl Prepare<'_> {
     ) -> Option<Change> {
         let settings = &self.context.settings;
         let seed = &self.context.seed;
-        let (kind, state) = (self.frame.kind(row), self.frame.state(row));
-        let Tools { parser, flat, orders, differing } = tools;
+        let kind = self.frame.kind(row);
+        let by_hash = settings.levels.attributes && !settings.policy.weighs(kind);
+        if by_hash
+            && settings.levels.text
+            && let Some(change) = self.by_text(shard, entry, (row, kind), tools)
+        {
+            return Some(change);
+        }
+        let state = self.frame.state(row);
+        let Tools { parser, flat, orders, differing, .. } = tools;
         if !settings.canon.flatten(parser, seed, self.frame.dialect, kind, state, flat) {
             return None;
         }
         let canonical = flat.fingerprint(seed);
+        let by_hash = by_hash && {
+            let (shapes, attributes) = (&self.context.shapes, entry.attributes);
+            shard.hashes.differing(shapes, orders, attributes, flat, differing).is_some()
+        };
+        if by_hash && settings.levels.text {
+            self.learn(entry, (row, kind), tools);
+        }
         if canonical == entry.canonical && settings.levels.canonical {
             return Some(Change { canonical, compared: None });
         }
-        let by_hash = settings.levels.attributes
-            && !settings.policy.weighs(kind)
-            && shard
-                .hashes
-                .differing(&self.context.shapes, orders, entry.attributes, flat, differing)
-                .is_some();
         let expected = self.context.row(entry)?;
         let mut compared = None;
-        if by_hash && !differing.is_empty() {
-            compared = self.by_units(expected, entry, row, tools);
+        if by_hash && !tools.differing.is_empty() {
+            compared = self.by_units(expected, entry, (row, kind), tools);
         }
         let suspect = by_hash && tools.differing.is_empty();
         let mut compared =
@@ -262,40 +293,89 @@ impl Prepare<'_> {
         Some(Change { canonical, compared: Some(compared) })
     }
 
-    /// Compares the units whose hashes differ. `None` where they cannot be found.
+    /// Which guide may fit a row.
+    fn guide(&self, entry: &Entry, kind: &str) -> u64 {
+        let seed = &self.context.seed;
+        seed.mix(seed.text(kind.as_bytes()), u64::from(entry.attributes.shape()))
+    }
+
+    /// The same from the declared text, if the state runs as its kind mostly does: only values whose
+    /// text is not the declared one are read.
+    fn by_text(
+        &self,
+        shard: &Shard,
+        entry: &Entry,
+        (row, kind): (usize, &str),
+        tools: &mut Tools,
+    ) -> Option<Change> {
+        let Context { settings, seed, .. } = self.context;
+        let id = self.guide(entry, kind);
+        let Tools { parser, guides, differing, .. } = &mut *tools;
+        let guide = guides.get(id)?;
+        let expected = self.context.row(entry)?;
+        let (sum, hashes) = shard.hashes.of(&self.context.shapes, entry.attributes)?;
+        let declared = DeclaredText { text: expected.state(), starts: expected.starts(), hashes };
+        let (dialect, state) = (self.frame.dialect, self.frame.state(row));
+        let more = settings
+            .canon
+            .follow(parser, seed, dialect, kind, state, guide, declared, differing)?;
+        guides.hit(id);
+        let units = declared.starts.len();
+        let canonical = fingerprint(seed, units, sum.wrapping_add(more));
+        if canonical == entry.canonical && settings.levels.canonical {
+            return Some(Change { canonical, compared: None });
+        }
+        differing.sort_unstable_by_key(|differing| differing.unit);
+        let mut compared = self.by_units(expected, entry, (row, kind), tools)?;
+        compared.checks += units as u64;
+        Some(Change { canonical, compared: Some(compared) })
+    }
+
+    /// Takes note of how a row runs that was just walked.
+    fn learn(&self, entry: &Entry, (row, kind): (usize, &str), tools: &mut Tools) {
+        let Tools { parser, flat, orders, guides, .. } = tools;
+        let shapes = &self.context.shapes;
+        guides.missed(self.guide(entry, kind), || {
+            let numbers = orders.numbers(shapes, entry.attributes, flat)?;
+            let declared = shapes.declared(entry.attributes)?;
+            Guide::learn(parser, self.frame.state(row), flat, &numbers, declared)
+        });
+    }
+
+    /// Compares the units that are known to differ. `None` where they cannot be found.
     fn by_units(
         &self,
         expected: BaselineRow<'_>,
         entry: &Entry,
-        row: usize,
+        (row, kind): (usize, &str),
         tools: &mut Tools,
     ) -> Option<Compared> {
         let context = self.context;
         let canon = &context.settings.canon;
         let options = context.options(entry);
-        let (dialect, kind) = (self.frame.dialect, self.frame.kind(row));
+        let (dialect, seed) = (self.frame.dialect, &context.seed);
         let (text, whole) = (self.frame.state(row).text, expected.state());
         let keep = context.settings.tables.keep_states();
         let (mut state, mut copied) = (String::new(), 0);
-        let Tools { parser, flat, differing, .. } = tools;
+        let Tools { parser, differing, .. } = tools;
         let mut findings = Vec::with_capacity(differing.len());
         let mut score = Score::default();
-        for (number, at) in differing.iter() {
-            let (from, to) = flat.units[*at as usize].span;
-            let path = context.shapes.path(entry.attributes, *number)?;
-            let start = match expected.unit(*number) {
-                Some(start) => start,
-                None => locate(whole, &[*number])?.first()?.span.start,
+        for Differing { unit, declared, observed } in differing.iter() {
+            let path = context.shapes.path(entry.attributes, *unit)?;
+            let span = match (declared, expected.starts().get(*unit as usize)) {
+                (Some((start, end)), _) => *start as usize..*end as usize,
+                (None, Some(start)) => value_at(whole, *start as usize)?,
+                (None, None) => locate(whole, &[*unit])?.pop()?.span,
             };
-            let was_text = value_at(whole, start)?;
-            let is_text = &text[from as usize..to as usize];
+            let (start, was_text) = (span.start, whole.get(span)?);
+            let is_text = &text[observed.0 as usize..observed.1 as usize];
             if let (Some((was, is)), false) = (plainly_differ(was_text, is_text), keep) {
                 findings.push(changed(context, kind, path, was, is));
                 score.add_changed();
                 continue;
             }
-            let was = canon.unit(parser, dialect, kind, path, was_text, true).ok()?;
-            let is = canon.unit(parser, dialect, kind, path, is_text, false).ok()?;
+            let was = canon.unit(parser, seed, dialect, kind, path, was_text, true).ok()?;
+            let is = canon.unit(parser, seed, dialect, kind, path, is_text, false).ok()?;
             if keep {
                 state.push_str(std::str::from_utf8(&whole[copied..start]).ok()?);
                 state.push_str(&is.to_json());

@@ -99,12 +99,11 @@ impl<'a> BaselineRow<'a> {
         self.chunk.state.value(self.row)
     }
 
-    /// Where in [`state`](Self::state) the value of a unit starts; `None` if that was not noted.
-    pub fn unit(&self, number: u32) -> Option<usize> {
-        let starts = self.chunk.units.value_offsets();
-        let (first, end) = (starts[self.row] as usize, starts[self.row + 1] as usize);
-        let at = first + number as usize;
-        (at < end).then(|| self.chunk.starts.value(at) as usize)
+    /// Where in [`state`](Self::state) the value of each unit starts; nothing if that was not noted.
+    pub fn starts(&self) -> &'a [u32] {
+        let offsets = self.chunk.units.value_offsets();
+        let (first, end) = (offsets[self.row] as usize, offsets[self.row + 1] as usize);
+        &self.chunk.starts.values()[first..end]
     }
 
     fn text(&self, column: usize) -> &'a str {
@@ -153,6 +152,15 @@ impl BaselineRows {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Bytes of all states.
+    pub fn state_bytes(&self) -> u64 {
+        let bytes = |chunk: &Chunk| {
+            let offsets = chunk.state.value_offsets();
+            (offsets[offsets.len() - 1] - offsets[0]) as u64
+        };
+        self.chunks.iter().map(bytes).sum()
     }
 
     /// One row.

@@ -9,7 +9,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use deployforge_canon::{Flat, Unit, locate};
+use deployforge_canon::{DeclaredShape, Differing, Flat, Located, Unit, locate};
 
 /// Hashes in one slab: memory grows in steps of 256 KiB, and nothing is ever moved.
 const SLAB: usize = 1 << 16;
@@ -19,6 +19,9 @@ const SHAPES_MAX: usize = 1 << 16;
 
 /// Paths of one shape; resources with more are compared as trees.
 const UNITS_MAX: usize = 4096;
+
+/// What stands before the hashes of one resource: the sum of its units, in two.
+const SUM: usize = 2;
 
 /// Where a resource's hashes stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,11 @@ pub(crate) struct Attributes {
 impl Attributes {
     /// None are held.
     pub(crate) const NONE: Self = Self { shape: u32::MAX, slot: 0 };
+
+    /// The number of the shape.
+    pub(crate) fn shape(self) -> u32 {
+        self.shape
+    }
 }
 
 /// One list of paths.
@@ -38,6 +46,14 @@ pub(crate) struct Shape {
     paths: Box<[u64]>,
     /// The same as JSON Pointers.
     pointers: Box<[Arc<str>]>,
+    /// How many bytes of canonical text stand before each value, after the one before it; and behind
+    /// the last.
+    gaps: Box<[u32]>,
+    /// Units whose texts seldom are those of the declared ones, though they say the same: lists of
+    /// objects. Their hashes are held in full.
+    wide: Box<[u32]>,
+    /// Where the lower half of each unit's hash stands among a resource's hashes; 0: it is not held.
+    lower: Box<[u32]>,
 }
 
 /// Every shape of the loaded baselines.
@@ -60,10 +76,17 @@ impl Shapes {
         }
         let all: Vec<u32> = (0..flat.units.len() as u32).collect();
         let located = locate(text, &all)?;
+        let gaps = gaps(&located, text)?;
+        let is_wide = |unit: &Located| text[unit.span.clone()].starts_with(b"[{");
+        let wide: Box<[u32]> =
+            (0..).zip(&located).filter(|(_, unit)| is_wide(unit)).map(|(k, _)| k).collect();
+        let mut lower = vec![0; located.len()].into_boxed_slice();
+        let places = (located.len() as u32..).zip(&wide);
+        places.for_each(|(place, unit)| lower[*unit as usize] = place);
         let pointers = located.into_iter().map(|unit| self.pointer(&unit.path)).collect();
         let id = self.shapes.len() as u32;
         let paths = flat.units.iter().map(|unit| unit.path).collect();
-        self.shapes.push(Shape { paths, pointers });
+        self.shapes.push(Shape { paths, pointers, gaps, wide, lower });
         self.by_layout.insert(flat.layout(), id);
         Some(id)
     }
@@ -83,10 +106,22 @@ impl Shapes {
         shape.pointers.get(unit as usize).map(|pointer| &**pointer)
     }
 
+    /// What the declared states of a resource's shape have in common.
+    pub(crate) fn declared(&self, attributes: Attributes) -> Option<DeclaredShape<'_>> {
+        let Shape { gaps, lower, .. } = self.shapes.get(attributes.shape as usize)?;
+        Some(DeclaredShape { gaps, lower })
+    }
+
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.shapes.len()
     }
+}
+
+fn gaps(located: &[Located], text: &[u8]) -> Option<Box<[u32]>> {
+    let ends = std::iter::once(0).chain(located.iter().map(|unit| unit.span.end));
+    let starts = located.iter().map(|unit| unit.span.start).chain(std::iter::once(text.len()));
+    ends.zip(starts).map(|(end, start)| start.checked_sub(end)?.try_into().ok()).collect()
 }
 
 /// The hashes of one shard's resources.
@@ -97,17 +132,21 @@ pub(crate) struct Hashes {
 
 impl Hashes {
     /// Keeps the hashes of one resource.
-    pub(crate) fn push(&mut self, shape: u32, units: &[Unit]) -> Attributes {
-        if units.len() > SLAB || self.slabs.len() >= SLAB {
+    pub(crate) fn push(&mut self, shapes: &Shapes, shape: u32, flat: &Flat) -> Attributes {
+        let wide = &shapes.shapes[shape as usize].wide;
+        let length = SUM + flat.units.len() + wide.len();
+        if length > SLAB || self.slabs.len() >= SLAB {
             return Attributes::NONE;
         }
-        if self.slabs.last().is_none_or(|slab| slab.len() + units.len() > SLAB) {
+        if self.slabs.last().is_none_or(|slab| slab.len() + length > SLAB) {
             self.slabs.push(Vec::with_capacity(SLAB));
         }
         let slab = self.slabs.len() - 1;
         let hashes = &mut self.slabs[slab];
         let slot = (slab * SLAB + hashes.len()) as u32;
-        hashes.extend(units.iter().map(short));
+        hashes.extend([flat.sum() as u32, (flat.sum() >> 32) as u32]);
+        hashes.extend(flat.units.iter().map(short));
+        hashes.extend(wide.iter().map(|unit| flat.units[*unit as usize].value as u32));
         Attributes { shape, slot }
     }
 
@@ -116,20 +155,29 @@ impl Hashes {
         &self.slabs[slot / SLAB][slot % SLAB..][..length]
     }
 
+    /// What the units of a resource add up to ([`Flat::sum`]), and their hashes
+    /// ([`DeclaredText::hashes`](deployforge_canon::DeclaredText)).
+    pub(crate) fn of(&self, shapes: &Shapes, attributes: Attributes) -> Option<(u64, &[u32])> {
+        let shape = shapes.shapes.get(attributes.shape as usize)?;
+        let length = SUM + shape.paths.len() + shape.wide.len();
+        let (sum, hashes) = self.get(attributes, length).split_at(SUM);
+        Some((u64::from(sum[0]) | u64::from(sum[1]) << 32, hashes))
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.slabs.iter().map(|slab| slab.capacity() * 4).sum()
     }
 
-    /// The units of an observation that differ from the baseline's, as pairs of the position in the
-    /// shape and the position in `flat`, in the shape's order. `None` where the two have other paths.
+    /// The units of an observation that differ from the baseline's, in the shape's order. `None` where the
+    /// two have other paths.
     pub(crate) fn differing(
         &self,
         shapes: &Shapes,
         orders: &mut Orders,
         attributes: Attributes,
         flat: &Flat,
-        found: &mut Vec<(u32, u32)>,
+        found: &mut Vec<Differing>,
     ) -> Option<()> {
         found.clear();
         let shape = shapes.shapes.get(attributes.shape as usize)?;
@@ -137,10 +185,11 @@ impl Hashes {
             return None;
         }
         let order = orders.of(attributes.shape, shape, flat)?;
-        let hashes = self.get(attributes, shape.paths.len());
+        let (_, hashes) = self.of(shapes, attributes)?;
         for (k, (&hash, &at)) in hashes.iter().zip(order).enumerate() {
-            if short(&flat.units[at as usize]) != hash {
-                found.push((k as u32, u32::from(at)));
+            let unit = &flat.units[at as usize];
+            if short(unit) != hash {
+                found.push(Differing { unit: k as u32, declared: None, observed: unit.span });
             }
         }
         Some(())
@@ -166,6 +215,22 @@ type Order = Option<Arc<[u16]>>;
 const ORDERS_MAX: usize = 1 << 16;
 
 impl Orders {
+    /// Which path of the shape each unit of an observation is, if it has these and no others.
+    pub(crate) fn numbers(
+        &mut self,
+        shapes: &Shapes,
+        attributes: Attributes,
+        flat: &Flat,
+    ) -> Option<Vec<u32>> {
+        let shape = shapes.shapes.get(attributes.shape as usize)?;
+        let order = self.of(attributes.shape, shape, flat)?;
+        let mut numbers = vec![0; flat.units.len()];
+        for (number, &at) in order.iter().enumerate() {
+            *numbers.get_mut(usize::from(at))? = number as u32;
+        }
+        Some(numbers)
+    }
+
     fn of(&mut self, id: u32, shape: &Shape, flat: &Flat) -> Option<&[u16]> {
         let key = (id, flat.layout());
         if self.last.as_ref().is_none_or(|(last, _)| *last != key) {

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use deployforge_canon::{Canon, Flat, Normalise, Parser};
+use deployforge_canon::{Canon, Differing, Flat, Normalise, Parser};
 use deployforge_model::{
     BaselineInfo, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder, ObservationRow,
     Presence, Record, RecordReader, Seed, Timestamp,
@@ -17,6 +17,7 @@ use crate::claim::Claim;
 use crate::diff::DiffOptions;
 use crate::entry::{Entry, Restored, Unseen};
 use crate::group::Groups;
+use crate::guides::Guides;
 use crate::index::Index;
 use crate::judge::{Judge, conclude};
 use crate::output::{Output, RejectRow};
@@ -47,6 +48,9 @@ pub struct Settings {
     pub levels: LevelSwitch,
     /// What is held of a baseline in memory.
     pub tier: Tier,
+    /// Bytes of declared states up to which their text is held against what changed
+    /// ([`LevelSwitch::text`]). More would not stay in memory, and each look at it would wait for a disk.
+    pub text_bytes: u64,
 }
 
 /// Which rows are put out besides findings and checks.
@@ -70,6 +74,7 @@ impl Tables {
 /// Which of the levels that need no full comparison may decide. The findings are the same whichever
 /// do; to switch them off shows it, and what they save.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools)] // each is one switch, and any may be off
 pub struct LevelSwitch {
     /// Equal raw fingerprints decide.
     pub fingerprint: bool,
@@ -77,11 +82,14 @@ pub struct LevelSwitch {
     pub canonical: bool,
     /// Hashes of attributes tell what to compare.
     pub attributes: bool,
+    /// The declared text tells what to read of a state that changed, where hashes of attributes may tell
+    /// what to compare.
+    pub text: bool,
 }
 
 impl LevelSwitch {
     /// All levels decide.
-    pub const ALL: Self = Self { fingerprint: true, canonical: true, attributes: true };
+    pub const ALL: Self = Self { fingerprint: true, canonical: true, attributes: true, text: true };
 }
 
 /// What is held of a baseline in memory.
@@ -204,8 +212,9 @@ pub(crate) struct Tools {
     pub(crate) parser: Parser,
     pub(crate) flat: Flat,
     pub(crate) orders: Orders,
-    /// Positions in the shape and in `flat` of what differs.
-    pub(crate) differing: Vec<(u32, u32)>,
+    pub(crate) guides: Guides,
+    /// Units that differ from the declared ones.
+    pub(crate) differing: Vec<Differing>,
 }
 
 /// Entries in one slab: memory grows in steps, and nothing is ever moved.

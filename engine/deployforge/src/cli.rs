@@ -163,6 +163,8 @@ pub(crate) enum BenchLevels {
     Canonical,
     /// Hashes of attributes.
     Attributes,
+    /// The declared text, held against what changed.
+    Text,
 }
 
 /// What is held of a baseline in memory.

@@ -153,7 +153,21 @@ pub(crate) fn settings(
         tables: Tables { verdicts: keep_states, observations: keep_states },
         levels: LevelSwitch::ALL,
         tier: config.tier.unwrap_or_default().into(),
+        text_bytes: memory() / 2,
     })
+}
+
+/// Bytes of memory that this process may have, as far as the system tells.
+fn memory() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let machine = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok()
+        })
+        .map_or(u64::MAX, |kilobytes: u64| kilobytes * 1024);
+    let group = read("/sys/fs/cgroup/memory.max").trim().parse().unwrap_or(u64::MAX);
+    machine.min(group)
 }
 
 /// A hash of all that decides whether states are equal and what a difference means: rules, and the

@@ -26,7 +26,10 @@ pub fn join(path: &str, segment: &str) -> String {
 
 /// The segments of a pointer, unescaped. An empty pointer is the root and has none.
 pub fn segments(path: &str) -> impl Iterator<Item = String> {
-    path.split('/').skip(1).map(|segment| segment.replace("~1", "/").replace("~0", "~"))
+    let unescaped = |segment: &str| segment.replace("~1", "/").replace("~0", "~");
+    path.split('/').skip(1).map(move |segment| {
+        if segment.contains('~') { unescaped(segment) } else { segment.to_owned() }
+    })
 }
 
 /// Whether `text` fits `pattern`, in which `*` stands for any run of characters.

@@ -52,7 +52,11 @@ fn info(incomplete: bool) -> BaselineInfo {
 }
 
 fn of(baseline: Baseline) -> Comparator {
-    let settings = Settings {
+    Comparator::new(settings(), vec![baseline])
+}
+
+fn settings() -> Settings {
+    Settings {
         seed: 1,
         hash_key: [0; 32],
         canon: Canon::default(),
@@ -62,8 +66,21 @@ fn of(baseline: Baseline) -> Comparator {
         tables: Tables::ALL,
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
-    };
-    Comparator::new(settings, vec![baseline])
+        text_bytes: u64::MAX,
+    }
+}
+
+#[test]
+fn text_that_memory_does_not_hold_is_not_read() {
+    let canon = Canon::default();
+    let mut builder = BaselineBuilder::new(&canon, 1);
+    builder.add(&observation("v1", r#"{"size":8}"#, 1)).expect("a state");
+    let baseline = builder.build(info(false));
+    for (text_bytes, text) in [(10, true), (9, false)] {
+        let settings = Settings { text_bytes, ..settings() };
+        let comparator = Comparator::new(settings, vec![baseline.clone()]);
+        assert_eq!(comparator.context.settings.levels.text, text);
+    }
 }
 
 fn origin() -> BatchOrigin {

@@ -98,6 +98,7 @@ fn comparator(baseline: &Baseline, levels: LevelSwitch, tier: Tier) -> Comparato
         tables: Tables::ALL,
         levels,
         tier,
+        text_bytes: u64::MAX,
     };
     Comparator::new(settings, vec![baseline.clone()])
 }
@@ -152,11 +153,15 @@ fn long(comparator: &mut Comparator, rounds: &[&[u8]]) -> Output {
     all
 }
 
-const LEVELS: [LevelSwitch; 4] = [
+const NO_FINGERPRINTS: LevelSwitch =
+    LevelSwitch { fingerprint: false, canonical: false, ..LevelSwitch::ALL };
+const LEVELS: [LevelSwitch; 6] = [
     LevelSwitch::ALL,
     LevelSwitch { fingerprint: false, ..LevelSwitch::ALL },
-    LevelSwitch { fingerprint: false, canonical: false, attributes: true },
-    LevelSwitch { fingerprint: false, canonical: false, attributes: false },
+    LevelSwitch { text: false, ..LevelSwitch::ALL },
+    NO_FINGERPRINTS,
+    LevelSwitch { text: false, ..NO_FINGERPRINTS },
+    LevelSwitch { attributes: false, ..NO_FINGERPRINTS },
 ];
 
 #[test]

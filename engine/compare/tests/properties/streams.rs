@@ -65,6 +65,7 @@ pub(crate) fn comparator(states: &[Value]) -> Comparator {
         tables: Tables::ALL,
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
+        text_bytes: u64::MAX,
     };
     Comparator::new(settings, vec![baseline(states)])
 }

@@ -127,6 +127,7 @@ fn settings(args: &Bench, config: &ConfigFile, keys: &HashKeys) -> Result<Settin
         fingerprint: may(BenchLevels::Fingerprint),
         canonical: may(BenchLevels::Canonical),
         attributes: may(BenchLevels::Attributes),
+        text: may(BenchLevels::Text),
     };
     settings.tier = args.tier.into();
     Ok(settings)

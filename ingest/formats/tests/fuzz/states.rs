@@ -80,7 +80,7 @@ pub(crate) fn located(text: &[u8]) -> Outcome {
         let node = node.ok_or_else(|| format!("nothing stands at {:?}", found.path))?;
         let value = &json[found.span.clone()];
         if node.to_json() != value
-            || value_at(json.as_bytes(), found.span.start) != Some(value.as_bytes())
+            || value_at(json.as_bytes(), found.span.start) != Some(found.span.clone())
         {
             return Err(format!("at {:?} stands not {value}", found.path));
         }
@@ -89,6 +89,7 @@ pub(crate) fn located(text: &[u8]) -> Outcome {
         }
         let read = canon.unit(
             &mut parser,
+            &seed,
             Dialect::AwsConfig,
             kind(text),
             &found.path,
