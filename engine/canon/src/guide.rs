@@ -150,6 +150,8 @@ impl Walk<'_> {
             let to = next.checked_sub(step.behind)?;
             let length = to.checked_sub(from)? as usize;
             let value = declared.text.get(from as usize..)?;
+            // What a damaged row says of itself need not be so.
+            value.get(..length)?;
             if step.of == 0 {
                 // Another value than the empty object is a matter of members.
                 (value.get(..length) == Some(b"{}")).then_some(())?;
@@ -190,7 +192,7 @@ impl Walk<'_> {
         let was = if step.lower != 0 {
             let upper = u64::from(*declared.hashes.get(step.unit as usize)?);
             upper << 32 | u64::from(*declared.hashes.get(step.lower as usize)?)
-        } else if declared.text[declared_start] == b'{' {
+        } else if *declared.text.get(declared_start)? == b'{' {
             hash::object(self.seed, 0, 0)
         } else {
             let (seed, of_type, redactor) = (self.seed, self.of_type, self.redactor);

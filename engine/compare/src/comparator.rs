@@ -132,7 +132,7 @@ impl Comparator {
     }
 
     fn enter(&mut self, baseline: usize, row: usize, declared: Declared, raw: u64) {
-        let Declared { key, dialect, special, canonical, group, flat } = declared;
+        let Declared { key, dialect, special, canonical, group, flat, walked } = declared;
         self.dialects.insert(dialect);
         let shard = &mut self.shards[key.shard(SHARDS)];
         let at = shard.place(key);
@@ -149,7 +149,7 @@ impl Comparator {
             (Tier::Full, Some(flat)) => {
                 let text = self.context.baselines[baseline].rows.row(row).state();
                 let shape = self.context.shapes.intern(&flat, text);
-                shape.map(|shape| shard.hashes.push(&self.context.shapes, shape, &flat))
+                shape.map(|shape| shard.hashes.push(&self.context.shapes, shape, &flat, walked))
             }
             _ => None,
         };
@@ -384,12 +384,16 @@ impl Comparator {
         if let Some(scopes) = scopes {
             sweep.scopes = scopes;
         }
+        if sweep.scopes.is_empty() {
+            // It covers nothing, as the end of a file that is no listing: nobody need be asked.
+            return Output::default();
+        }
         if sweep.dialects.is_empty() {
             sweep.dialects.insert(dialect);
         }
         let decide = |context: &Context, entry: &Entry| {
             let Described { key, dialect, collection, declared } = describe(context, entry)?;
-            let covered = sweep.scopes.iter().any(|scope| scope.covers(&key, collection));
+            let covered = sweep.scopes.iter().any(|scope| scope.covers(key, collection));
             if !covered || !sweep.dialects.contains(&dialect) {
                 return None;
             }
@@ -479,7 +483,7 @@ impl Comparator {
 
 /// What a sweep needs to know of an entry.
 struct Described<'a> {
-    key: ResourceKey,
+    key: [&'a str; 5],
     dialect: Dialect,
     collection: &'a str,
     declared: bool,
@@ -488,7 +492,7 @@ struct Described<'a> {
 /// Describes an entry. Deposed objects are nobody's loss: `None`.
 fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>> {
     if let Some(row) = context.row(entry) {
-        let (key, dialect, collection) = (row.key(), row.dialect(), row.collection());
+        let (key, dialect, collection) = (row.parts(), row.dialect(), row.collection());
         return (!row.is_deposed()).then_some(Described {
             key,
             dialect,
@@ -498,7 +502,7 @@ fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>>
     }
     entry.verdict()?;
     let Identity { key, dialect, collection } = entry.detail.as_ref()?.identity.as_ref()?;
-    Some(Described { key: (**key).clone(), dialect: *dialect, collection, declared: false })
+    Some(Described { key: key.parts(), dialect: *dialect, collection, declared: false })
 }
 
 #[cfg(test)]

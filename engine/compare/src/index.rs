@@ -107,6 +107,8 @@ pub(crate) struct Declared {
     pub(crate) canonical: u64,
     pub(crate) group: u16,
     pub(crate) flat: Option<Flat>,
+    /// The units were walked, so that the text may stand for them.
+    pub(crate) walked: bool,
 }
 
 impl Declared {
@@ -116,7 +118,7 @@ impl Declared {
         let row = rows.row(row);
         let [provider, account, region, resource_type, _] = row.parts();
         let dialect = row.dialect();
-        let flat = flatten(context, dialect, resource_type, row.state(), tools);
+        let (flat, walked) = flatten(context, dialect, resource_type, row.state(), tools);
         let environment = context.settings.policy.environment(provider, account, region);
         Self {
             key,
@@ -125,25 +127,26 @@ impl Declared {
             canonical: flat.as_ref().map_or(0, |flat| flat.fingerprint(&context.seed)),
             group: context.groups.of(environment, provider, resource_type),
             flat,
+            walked,
         }
     }
 }
 
-/// The units of a baseline's state; `None` if it cannot be read.
+/// The units of a baseline's state, `None` if it cannot be read, and whether they were walked.
 fn flatten(
     context: &Context,
     dialect: Dialect,
     kind: &str,
     state: &[u8],
     Tools { parser, flat, .. }: &mut Tools,
-) -> Option<Flat> {
+) -> (Option<Flat>, bool) {
     let (canon, seed) = (&context.settings.canon, &context.seed);
     // Read into what is used again, and copied at its size.
     if canon.flatten(parser, seed, dialect, kind, StateText::object(state), flat) {
-        return Some(flat.clone());
+        return (Some(flat.clone()), true);
     }
-    let state = canon.stored_state(parser, dialect, kind, state).ok()?;
-    Some(Flat::of(&state.root, seed))
+    let state = canon.stored_state(parser, dialect, kind, state).ok();
+    (state.map(|state| Flat::of(&state.root, seed)), false)
 }
 
 impl Aliases {

@@ -296,7 +296,8 @@ impl Prepare<'_> {
     /// Which guide may fit a row.
     fn guide(&self, entry: &Entry, kind: &str) -> u64 {
         let seed = &self.context.seed;
-        seed.mix(seed.text(kind.as_bytes()), u64::from(entry.attributes.shape()))
+        let shape = u64::from(entry.attributes.shape()) << 8 | self.frame.dialect as u64;
+        seed.mix(seed.text(kind.as_bytes()), shape)
     }
 
     /// The same from the declared text, if the state runs as its kind mostly does: only values whose
@@ -314,6 +315,10 @@ impl Prepare<'_> {
         let guide = guides.get(id)?;
         let expected = self.context.row(entry)?;
         let (sum, hashes) = shard.hashes.of(&self.context.shapes, entry.attributes)?;
+        // What was not walked may hold secrets, and of another type lists may be of another kind.
+        if sum == 0 || !entry.is(self.frame.key128(row)) {
+            return None;
+        }
         let declared = DeclaredText { text: expected.state(), starts: expected.starts(), hashes };
         let (dialect, state) = (self.frame.dialect, self.frame.state(row));
         let more = settings

@@ -131,8 +131,14 @@ pub(crate) struct Hashes {
 }
 
 impl Hashes {
-    /// Keeps the hashes of one resource.
-    pub(crate) fn push(&mut self, shapes: &Shapes, shape: u32, flat: &Flat) -> Attributes {
+    /// Keeps the hashes of one resource. `walked`: its text may stand for them.
+    pub(crate) fn push(
+        &mut self,
+        shapes: &Shapes,
+        shape: u32,
+        flat: &Flat,
+        walked: bool,
+    ) -> Attributes {
         let wide = &shapes.shapes[shape as usize].wide;
         let length = SUM + flat.units.len() + wide.len();
         if length > SLAB || self.slabs.len() >= SLAB {
@@ -144,7 +150,8 @@ impl Hashes {
         let slab = self.slabs.len() - 1;
         let hashes = &mut self.slabs[slab];
         let slot = (slab * SLAB + hashes.len()) as u32;
-        hashes.extend([flat.sum() as u32, (flat.sum() >> 32) as u32]);
+        let sum = if walked { flat.sum() } else { 0 };
+        hashes.extend([sum as u32, (sum >> 32) as u32]);
         hashes.extend(flat.units.iter().map(short));
         hashes.extend(wide.iter().map(|unit| flat.units[*unit as usize].value as u32));
         Attributes { shape, slot }
@@ -155,7 +162,7 @@ impl Hashes {
         &self.slabs[slot / SLAB][slot % SLAB..][..length]
     }
 
-    /// What the units of a resource add up to ([`Flat::sum`]), and their hashes
+    /// What the units of a resource add up to ([`Flat::sum`]; 0: its text does not tell), and their hashes
     /// ([`DeclaredText::hashes`](deployforge_canon::DeclaredText)).
     pub(crate) fn of(&self, shapes: &Shapes, attributes: Attributes) -> Option<(u64, &[u32])> {
         let shape = shapes.shapes.get(attributes.shape as usize)?;

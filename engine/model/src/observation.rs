@@ -191,13 +191,14 @@ impl Scope {
         }
     }
 
-    /// Whether the scope covers a resource of this key and collection (empty: none).
-    pub fn covers(&self, key: &ResourceKey, collection: &str) -> bool {
+    /// Whether the scope covers a resource of this key, given as its parts, and collection (empty: none).
+    pub fn covers(&self, key: [&str; 5], collection: &str) -> bool {
         let allows = |want: &Option<String>, have: &str| want.as_deref().is_none_or(|w| w == have);
-        allows(&self.provider, &key.provider)
-            && allows(&self.account, &key.account)
-            && allows(&self.region, &key.region)
-            && allows(&self.resource_type, &key.resource_type)
+        let [provider, account, region, resource_type, _] = key;
+        allows(&self.provider, provider)
+            && allows(&self.account, account)
+            && allows(&self.region, region)
+            && allows(&self.resource_type, resource_type)
             && allows(&self.collection, collection)
     }
 }

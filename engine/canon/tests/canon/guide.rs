@@ -196,3 +196,18 @@ fn what_follows_and_what_does_not() {
         assert!(!follows(other), "{other}");
     }
 }
+
+#[test]
+fn starts_that_are_wrong_are_no_panic() {
+    let mut bench = Bench::new();
+    let slice = StateText::object(br#"{"a":1,"b":2}"#);
+    let mut declared = bench.declare(slice).expect("a state");
+    let guide = bench.learn(slice, &declared).expect("a guide");
+    assert!(bench.follow(&guide, slice, &declared));
+    declared.lower.fill(0);
+    let guide = bench.learn(slice, &declared).expect("a guide");
+    for starts in [[13, 30], [5, 13], [0, 40], [12, 5], [u32::MAX, 0]] {
+        declared.canonical.units = starts.to_vec();
+        assert!(!bench.follow(&guide, slice, &declared), "{starts:?}");
+    }
+}
