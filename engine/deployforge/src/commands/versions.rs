@@ -131,11 +131,19 @@ impl Versions {
     ) -> Receiver<Result<Comparator, CommandError>> {
         let (sender, receiver) = bounded(1);
         let settings = self.settings.clone();
+        // As many threads as will use what is loaded, but others: what the stream hands to its own would
+        // wait until these have nothing left to do.
+        let pool =
+            rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
         std::thread::Builder::new()
             .name("baselines".to_owned())
             .spawn(move || {
+                let loaded = match pool {
+                    Ok(pool) => pool.install(|| load(&dir, &baselines, settings)),
+                    Err(error) => Err(CommandError::new(error.to_string())),
+                };
                 // Nobody listens once the engine has ended.
-                let _ = sender.send(load(&dir, &baselines, settings));
+                let _ = sender.send(loaded);
             })
             .expect("a thread can be started");
         receiver
