@@ -185,7 +185,8 @@ impl Heir<'_> {
         }
         let at = shard.place(known.key());
         let entry = shard.at_mut(at);
-        let observed = self.observed(&known);
+        // Most rows say what they said: nothing is parsed for them.
+        let observed = if self.row_stands(entry, &known) { None } else { self.observed(&known) };
         let next = self.next(entry, &known, observed.as_ref().map(|(state, _)| state));
         let identity = self.identity(entry, &known);
         let state_hash = known.state_hash().map(Into::into);
@@ -241,12 +242,7 @@ impl Heir<'_> {
             (None, _) => return Next::Judged(self.undeclared(known, before)),
             (Some(row), _) => row,
         };
-        if let Some(before) = before
-            && self.rules == Rules::Same
-            && same_row(before, now)
-            && known.claimed_twice() == entry.claimed_twice()
-            && self.old.options(known) == self.context.options(entry)
-        {
+        if self.row_stands(entry, known) {
             return Next::Stands;
         }
         if is_known(known, before) {
@@ -256,6 +252,19 @@ impl Heir<'_> {
             return Next::Unseen(Unseen::Unknown(reason));
         }
         self.by_fingerprint(entry, known, now, observed)
+    }
+
+    /// Whether the new row says what the old one said of a resource that is judged by its state.
+    fn row_stands(&self, entry: &Entry, known: &Entry) -> bool {
+        let (Some(now), Some(before)) = (self.context.row(entry), self.old.row(known)) else {
+            return false;
+        };
+        let gone = matches!(known.verdict(), None | Some(Verdict::Missing));
+        (!gone || now.is_deposed())
+            && self.rules == Rules::Same
+            && same_row(before, now)
+            && known.claimed_twice() == entry.claimed_twice()
+            && self.old.options(known) == self.context.options(entry)
     }
 
     /// What was declared by none and is not now. Whether that makes it unmanaged, baselines decide.
