@@ -151,10 +151,10 @@ impl Walk<'_> {
             let length = to.checked_sub(from)? as usize;
             let value = declared.text.get(from as usize..)?;
             // What a damaged row says of itself need not be so.
-            value.get(..length)?;
+            let whole = value.get(..length)?;
             if step.of == 0 {
                 // Another value than the empty object is a matter of members.
-                (value.get(..length) == Some(b"{}")).then_some(())?;
+                (whole == b"{}").then_some(())?;
                 continue;
             }
             let text = &self.text[at..];

@@ -18,7 +18,7 @@ use crate::order::latest;
 use crate::output::Output;
 use crate::prepare::{Prepared, WHEN_TAKEN_IN};
 use crate::route::{Routable, Routed, Routes, Stranger};
-use crate::rows::CHUNK_ROWS;
+use crate::rows::{BaselineRow, CHUNK_ROWS};
 use crate::shape::Shapes;
 use crate::shard::{BatchOrigin, Context, Loaded, Segment, Settings, Shard, Tier, Tools};
 
@@ -55,18 +55,42 @@ struct SweepState {
 #[derive(Clone, Debug)]
 #[allow(missing_docs)] // the fields of the JSON that `audit` prints
 pub struct ResourceView<'a> {
-    pub key: ResourceKey,
-    pub address: Option<&'a str>,
+    name: Name<'a>,
     pub verdict: Verdict,
     pub reason: Option<UnknownReason>,
     pub score: f64,
     pub severity: Option<Severity>,
-    pub leaves: u32,
     pub findings: &'a [OpenFinding],
     /// A loaded baseline declares it.
     pub declared: bool,
     /// This process observed it.
     pub seen: bool,
+}
+
+/// Where a resource's key stands. Who only counts does not read it: it lies in a file, a place of its
+/// own for each part.
+#[derive(Clone, Debug)]
+enum Name<'a> {
+    Declared(BaselineRow<'a>),
+    Observed(&'a ResourceKey),
+}
+
+impl<'a> ResourceView<'a> {
+    /// What it is known by.
+    pub fn key(&self) -> ResourceKey {
+        match self.name {
+            Name::Declared(row) => row.key(),
+            Name::Observed(key) => key.clone(),
+        }
+    }
+
+    /// What its declaration calls it.
+    pub fn address(&self) -> Option<&'a str> {
+        match self.name {
+            Name::Declared(row) => row.address(),
+            Name::Observed(_) => None,
+        }
+    }
 }
 
 impl Comparator {
@@ -458,21 +482,17 @@ impl Comparator {
             if entry.verdict().is_none() && declared.is_none_or(|row| row.is_deposed()) {
                 return None;
             }
-            let (key, address) = if let Some(row) = declared {
-                (row.key(), row.address())
-            } else {
-                let identity = entry.detail.as_ref()?.identity.as_ref()?;
-                ((*identity.key).clone(), None)
+            let name = match declared {
+                Some(row) => Name::Declared(row),
+                None => Name::Observed(&entry.detail.as_ref()?.identity.as_ref()?.key),
             };
             let unobserved = entry.verdict().is_none().then_some(UnknownReason::Unobserved);
             Some(ResourceView {
-                key,
-                address,
+                name,
                 verdict: entry.verdict().unwrap_or(Verdict::Unknown),
                 reason: entry.reason().or(unobserved),
                 score: entry.score(),
                 severity: entry.severity(),
-                leaves: self.context.leaves(entry),
                 findings: entry.findings(),
                 declared: declared.is_some(),
                 seen: entry.seen > 0,

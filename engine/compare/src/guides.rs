@@ -23,6 +23,12 @@ struct Known {
 }
 
 impl Guides {
+    /// Of each guide, how many observations in turn did not follow it.
+    #[cfg(test)]
+    pub(crate) fn misses(&self) -> Vec<u32> {
+        self.known.values().map(|known| known.misses).collect()
+    }
+
     /// The guide to try.
     pub(crate) fn get(&self, id: u64) -> Option<&Guide> {
         self.known.get(&id).map(|known| &known.guide)

@@ -13,7 +13,6 @@ use deployforge_model::{
     Dialect, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
     UnknownReason, Verdict, schema,
 };
-
 use rayon::prelude::*;
 
 use crate::findings::{COLUMN_BYTES, Chunk, FindingRow, Findings, OpenFinding, resource_id};

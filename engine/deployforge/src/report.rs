@@ -191,13 +191,13 @@ impl Report {
                     .collect();
                 findings.sort_by(|a, b| a.path.cmp(&b.path));
                 ResourceReport {
-                    address: resource.address.map(str::to_owned),
+                    address: resource.address().map(str::to_owned),
                     verdict: resource.verdict,
                     reason: resource.reason,
                     score: round(resource.score),
                     severity: resource.severity,
                     findings,
-                    key: resource.key,
+                    key: resource.key(),
                 }
             })
             .collect();

@@ -20,6 +20,18 @@ fn key_fields() -> Vec<Field> {
     ["provider", "account", "region", "type", "id"].iter().map(|name| utf8(name, false)).collect()
 }
 
+/// What a row of the history was judged by, whose it is, and when.
+fn origin_fields() -> Vec<Field> {
+    vec![
+        utf8("baseline", false),
+        int("baseline_version"),
+        utf8("source", false),
+        time("observed_at", false),
+        time("ingested_at", false),
+        time("committed_at", false),
+    ]
+}
+
 fn schema(fields: Vec<Field>) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
@@ -123,13 +135,8 @@ pub fn findings() -> SchemaRef {
             int("leaves"),
             utf8("severity", false),
             utf8("fold", true),
-            utf8("baseline", false),
-            int("baseline_version"),
-            utf8("source", false),
-            time("observed_at", false),
-            time("ingested_at", false),
-            time("committed_at", false),
         ]);
+        fields.extend(origin_fields());
         schema(fields)
     });
     SCHEMA.clone()
@@ -156,13 +163,8 @@ pub fn verdicts() -> SchemaRef {
         Field::new("version", DataType::Int64, true),
         time("last_observed_at", true),
         utf8("state_hash", true),
-        utf8("baseline", false),
-        int("baseline_version"),
-        utf8("source", false),
-        time("observed_at", false),
-        time("ingested_at", false),
-        time("committed_at", false),
     ]);
+    fields.extend(origin_fields());
     schema(fields)
 }
 

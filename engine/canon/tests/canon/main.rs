@@ -1,5 +1,5 @@
-//! Properties of reading: the walk and the tree, texts that follow a guide, what is rewritten and what the tree writes, and the
-//! decoders of trees among each other.
+//! Properties of reading: the walk and the tree, texts that follow a guide, what is rewritten and what
+//! the tree writes, and the decoders of trees among each other.
 
 mod decoders;
 mod generate;

@@ -95,7 +95,7 @@ fn observe(comparator: &mut Comparator, observation: &Observation) -> Output {
 }
 
 fn verdict(comparator: &Comparator, id: &str) -> (Verdict, Option<UnknownReason>) {
-    let view = comparator.resources().find(|view| view.key.id == id).unwrap();
+    let view = comparator.resources().find(|view| view.key().id == id).unwrap();
     (view.verdict, view.reason)
 }
 
@@ -219,30 +219,56 @@ fn an_arn_joins_what_lacks_other_parts() {
     assert_eq!(verdict(&comparator, "other"), unmapped);
 }
 
-#[test]
-fn the_scrubber_tells_a_fingerprint_that_is_wrong() {
+/// The frame of a generated inventory, and what reads it.
+fn frame(options: deployforge_inventory::Options) -> (Frame, deployforge_formats::LineReader) {
     use deployforge_formats::{Lines, ReadOptions, Reader};
-    use deployforge_inventory::{Inventory, Options};
-    let inventory = Inventory::new(Options { resources: 8000, ..Options::default() });
+    let inventory = deployforge_inventory::Inventory::new(options).expect("options that fit");
     let mut text = Vec::new();
-    let inventory = inventory.expect("options that fit");
     inventory.write(&mut text, None, &mut |_| {}).expect("written to memory");
     let reader = Reader::new(ReadOptions::default()).into_lines(1);
     let lines = reader.scan(&deployforge_model::Block::new(text, 0));
     assert!(Lines::is_complete(&lines));
+    (lines.frame, reader)
+}
+
+fn inventory(resources: u64) -> deployforge_inventory::Options {
+    deployforge_inventory::Options { resources, ..Default::default() }
+}
+
+fn recorded(frame: &Frame, reader: &deployforge_formats::LineReader) -> Comparator {
     let canon = Canon::default();
     let mut builder = BaselineBuilder::new(&canon, 1);
-    builder.add_frame(&lines.frame, 0..lines.frame.len(), &reader);
-    let mut comparator = of(builder.build(info(false)));
-    let healthy = comparator.prepare(&lines.frame).scrubbed;
+    builder.add_frame(frame, 0..frame.len(), reader);
+    of(builder.build(info(false)))
+}
+
+#[test]
+fn the_scrubber_tells_a_fingerprint_that_is_wrong() {
+    let (frame, reader) = frame(inventory(8000));
+    let mut comparator = recorded(&frame, &reader);
+    let healthy = comparator.prepare(&frame).scrubbed;
     assert!(healthy.rows > 1 && healthy.mismatches == 0, "{healthy:?}");
     for shard in &mut comparator.shards {
         for at in 0..shard.entries().count() as u32 {
             shard.at_mut(at).canonical ^= 2;
         }
     }
-    let damaged = comparator.prepare(&lines.frame).scrubbed;
+    let damaged = comparator.prepare(&frame).scrubbed;
     assert_eq!(damaged.mismatches, healthy.rows);
+}
+
+#[test]
+fn what_changed_is_held_against_the_declared_text() {
+    let (declared, reader) = frame(inventory(4000));
+    let comparator = recorded(&declared, &reader);
+    let (seen, _) =
+        frame(deployforge_inventory::Options { round: 1, drift: 1.0, ..inventory(4000) });
+    comparator.prepare(&seen);
+    // One thread prepared it.
+    let tools = comparator.tools.iter().map(|tools| lock(std::slice::from_ref(tools)));
+    let misses: Vec<u32> = tools.flat_map(|tools| tools.guides.misses()).collect();
+    let all: u32 = misses.iter().sum();
+    assert!(!misses.is_empty() && all < 400, "{misses:?} of {} rows", seen.len());
 }
 
 #[test]

@@ -97,7 +97,7 @@ pub(crate) fn truth(comparator: &Comparator) -> BTreeMap<String, String> {
                 one.score,
                 findings(one.findings)
             );
-            (one.key.id, told)
+            (one.key().id, told)
         })
         .collect()
 }
@@ -183,8 +183,8 @@ proptest! {
             apply(&mut comparator, std::slice::from_ref(one));
         }
         for view in comparator.resources() {
-            let id: usize = view.key.id[3..].parse().expect("a number");
-            let last = stream.observed.iter().rfind(|one| one.key.id == view.key.id);
+            let id: usize = view.key().id[3..].parse().expect("a number");
+            let last = stream.observed.iter().rfind(|one| one.key.id == view.key().id);
             let Some(last) = last else {
                 prop_assert_eq!(view.verdict, Verdict::Unknown);
                 continue;
@@ -230,9 +230,9 @@ proptest! {
         apply(&mut comparator, &stream.observed);
         comparator.sweep_end(&origin, "s", None, Dialect::AwsConfig);
         for view in comparator.resources() {
-            let seen = stream.observed.iter().rfind(|one| one.key.id == view.key.id);
+            let seen = stream.observed.iter().rfind(|one| one.key.id == view.key().id);
             let gone = seen.is_none_or(|last| last.presence == Presence::Deleted);
-            prop_assert_eq!(view.verdict == Verdict::Missing, gone, "{}", view.key);
+            prop_assert_eq!(view.verdict == Verdict::Missing, gone, "{}", view.key());
         }
     }
 }

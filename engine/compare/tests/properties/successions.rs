@@ -154,7 +154,7 @@ proptest! {
         let fresh = truth(&fresh);
         for one in swapped.resources() {
             let stale = one.verdict == Verdict::Unknown && one.reason == Some(UnknownReason::Stale);
-            let same = truth(&swapped)[&one.key.id] == fresh[&one.key.id];
+            let same = truth(&swapped)[&one.key().id] == fresh[&one.key().id];
             prop_assert!(stale || same, "{:?}", one);
         }
         // The next observation of each tells, even if it is the last one again.
