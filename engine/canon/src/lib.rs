@@ -21,6 +21,7 @@
 //! # Ok::<(), deployforge_canon::CanonError>(())
 //! ```
 
+mod arrange;
 mod decode;
 mod flat;
 pub mod fold;
@@ -36,6 +37,7 @@ pub mod rules;
 mod trie;
 mod walk;
 
+pub use arrange::Arranger;
 pub use decode::Decoder;
 pub use flat::{Flat, Unit, fingerprint};
 pub use fold::{Fold, Normalise};

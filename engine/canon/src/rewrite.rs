@@ -14,7 +14,7 @@ use crate::locate::member;
 use crate::node::write_text;
 use crate::number::Number;
 use crate::rules::ArrayKind;
-use crate::trie::Id;
+use crate::trie::{Id, Members};
 use crate::walk::Walk;
 
 /// A state in canonical text, and where its units stand.
@@ -148,9 +148,10 @@ impl Rewrite<'_> {
         allowed: &[StateMember],
     ) -> Option<usize> {
         let start = self.start(b'{');
-        let mut member = object;
+        let mut members = self.walk.memo.trie.open(object);
         loop {
-            let (name_at, value_at) = (at + 1, self.name(at, &mut member)?);
+            let (name_at, value_at) = (at + 1, self.walk.name(at, &mut members)?);
+            let member = members.last;
             let name = name_at..name_at + self.walk.memo.trie.node(member).name_length();
             let undo = (self.out.text.len(), self.out.units.len(), self.out.leaves);
             self.comma(&start);
@@ -177,18 +178,18 @@ impl Rewrite<'_> {
             }
             at = self.walk.space(at + 1);
         }
-        self.sort_members(&start, member);
+        self.sort_members(&start, &members);
         self.end(&start, b'}');
         Some(at)
     }
 
-    /// Puts the members of an object that ends with `last` in order. The same names in the same order
-    /// need sorting once.
-    fn sort_members(&mut self, start: &Start, last: Id) {
+    /// Puts the members of an object in order. The same names in the same order as the last time need no
+    /// sorting.
+    fn sort_members(&mut self, start: &Start, members: &Members) {
         let Self { walk, scratch, out, .. } = self;
         let parts = &scratch.parts[start.part..];
-        let whole = parts.len() == walk.memo.trie.members(last);
-        if whole && let Some(order) = walk.memo.trie.order(last) {
+        let whole = parts.len() == members.count();
+        if whole && let Some(order) = walk.memo.trie.order(members) {
             if !order.is_empty() {
                 put_in_order(scratch, out, start, order.iter().map(|at| usize::from(*at)));
             }
@@ -203,19 +204,11 @@ impl Rewrite<'_> {
             order.sort_unstable_by_key(name);
         }
         if whole {
-            walk.memo.trie.learn_order(last, &order);
+            walk.memo.trie.learn_order(members, &order);
         }
         if !order.is_empty() {
             put_in_order(scratch, out, start, order.iter().map(|at| usize::from(*at)));
         }
-    }
-
-    /// The member named at `at`, and the place of its value.
-    #[inline]
-    fn name(&mut self, at: usize, member: &mut Id) -> Option<usize> {
-        let value_at;
-        (*member, value_at) = self.walk.name(at, *member)?;
-        Some(value_at)
     }
 
     fn array(&mut self, at: usize, of: Id, depth: usize) -> Option<usize> {

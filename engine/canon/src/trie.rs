@@ -1,10 +1,9 @@
 //! The names that states have, learnt as they are read.
 //!
-//! States of one type mostly have the same names in the same order. A [`Trie`] holds every order of
-//! names that was seen: a node is a member after the members before it, so what depends on names alone
-//! is known there once and for all: the hash of the path, that the name is unique and harmless, what
-//! kind of array stands there. Each node remembers which member came next the last time, and that one
-//! is tried first, by comparing bytes.
+//! States of one type mostly have the same names in the same order. A [`Trie`] holds every path of
+//! names that was seen, so that what depends on names alone is known there once and for all: the hash of
+//! the path, that the name is harmless, what kind of array stands there. Each member remembers which one
+//! came after it the last time, and that one is tried first, by comparing bytes.
 
 use deployforge_model::{HashedMap, Seed};
 
@@ -20,7 +19,7 @@ const TEXT_MAX: usize = 4 << 20;
 /// Places in orders of members that are kept.
 const ORDERS_MAX: usize = 1 << 20;
 
-/// Members of one object that are told apart; larger objects are left to the exact way.
+/// Members of one object; larger objects are left to the exact way.
 const MEMBERS_MAX: u32 = 512;
 
 /// The number of a node; 0 is none.
@@ -29,11 +28,11 @@ pub(crate) type Id = u32;
 /// What a node stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sort {
-    /// An object, before its first member. `before` is the member or element that it is, or none.
+    /// An object. It is what `of` is, a member or an element; or the root.
     Object,
-    /// A member. `before` is the member before it, or the object.
+    /// A member of the object `of`.
     Member,
-    /// The elements of the array that `before` is.
+    /// The elements of the array that `of` is.
     Element,
 }
 
@@ -43,18 +42,18 @@ pub(crate) struct Node {
     pub(crate) path: u64,
     /// Seeded hash of the name.
     pub(crate) name: u64,
-    /// Hash of the paths of the object's members up to this one.
-    pub(crate) layout: u64,
+    /// In which reading of its object it last stood.
+    reading: u64,
     /// Where `"name":` stands in the trie's texts.
     text: (u32, u32),
-    /// The member that came next the last time.
+    /// The member that came next the last time; after an object, its first.
     next: Id,
     /// The object that the value is, and the elements of the array that it is.
     object: Id,
     elements: Id,
     kind: Option<ArrayKind>,
-    /// The name stands twice, or says secret: the exact way decides.
-    pub(crate) refused: bool,
+    /// The name says secret: the exact way decides.
+    refused: bool,
     /// A text under this name may say that what stands beside it is secret.
     pub(crate) is_label: bool,
 }
@@ -62,14 +61,40 @@ pub(crate) struct Node {
 /// What of a node only learning asks for: kept apart, so that nodes stay small.
 #[derive(Clone, Copy, Debug)]
 struct Link {
-    before: Id,
-    /// Members of the object up to this one.
-    members: u32,
+    of: Id,
     sort: Sort,
     /// The array rule that speaks of it, once its kind is known.
     rule: Option<u32>,
-    /// Where the order of an object that ends with this member stands in the trie's orders.
-    order: Option<(u32, u32)>,
+    order: Option<Order>,
+}
+
+/// How an object's members are put in order that stood there as `layout` says.
+#[derive(Clone, Copy, Debug)]
+struct Order {
+    layout: u64,
+    /// Where it stands in the trie's orders.
+    start: u32,
+    length: u32,
+}
+
+/// The members of an object that is being read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Members {
+    object: Id,
+    /// The one that came last; the object before the first.
+    pub(crate) last: Id,
+    /// Which reading of all this is: who was there already is a member twice.
+    reading: u64,
+    /// A hash of their paths, in order.
+    pub(crate) layout: u64,
+    count: u32,
+}
+
+impl Members {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count as usize
+    }
 }
 
 impl Node {
@@ -89,6 +114,8 @@ pub(crate) struct Trie {
     roots: HashedMap<u64, Id>,
     /// Orders of members by name, one after another.
     orders: Vec<u16>,
+    /// How many objects were read.
+    readings: u64,
     /// Nodes and bytes of names when the walk under way began.
     begun: (usize, usize),
     /// How often everything was forgotten: numbers of nodes hold until then.
@@ -136,11 +163,11 @@ impl Trie {
         loop {
             let link = self.links[at as usize];
             match link.sort {
-                Sort::Object if link.before == 0 => return depth,
+                Sort::Object if link.of == 0 => return depth,
                 Sort::Object => depth += 1,
                 Sort::Member | Sort::Element => {}
             }
-            at = link.before;
+            at = link.of;
         }
     }
 
@@ -149,12 +176,12 @@ impl Trie {
         &self.nodes[id as usize]
     }
 
-    fn add(&mut self, sort: Sort, path: u64, before: Id) -> Id {
+    fn add(&mut self, sort: Sort, path: u64, of: Id) -> Id {
         let id = self.nodes.len() as Id;
         self.nodes.push(Node {
             path,
             name: 0,
-            layout: path,
+            reading: 0,
             text: (0, 0),
             next: 0,
             object: 0,
@@ -163,45 +190,59 @@ impl Trie {
             refused: false,
             is_label: false,
         });
-        self.links.push(Link { before, members: 0, sort, rule: None, order: None });
+        self.links.push(Link { of, sort, rule: None, order: None });
         id
     }
 
-    /// The member that stands at `at`, if it is the one that came after `before` the last time, and the
-    /// place after its colon.
+    /// The members of an object, before the first is read.
     #[inline]
-    pub(crate) fn expected(&self, before: Id, text: &[u8], at: usize) -> Option<(Id, usize)> {
-        let id = self.nodes[before as usize].next;
+    pub(crate) fn open(&mut self, object: Id) -> Members {
+        self.readings += 1;
+        let layout = self.nodes[object as usize].path;
+        Members { object, last: object, reading: self.readings, layout, count: 0 }
+    }
+
+    /// The member that stands at `at`, if it is the one that came next the last time, and the place after
+    /// its colon.
+    #[inline]
+    pub(crate) fn expected(&self, after: &Members, text: &[u8], at: usize) -> Option<(Id, usize)> {
+        let id = self.nodes[after.last as usize].next;
         let (start, length) = self.nodes[id as usize].text;
         let known = &self.texts[start as usize..(start + length) as usize];
         let end = at + known.len();
         (same(text.get(at..end)?, known) && id != 0).then_some((id, end))
     }
 
-    /// The member of a name after `before`.
-    pub(crate) fn member(&mut self, seed: &Seed, before: Id, name: &[u8]) -> Id {
+    /// The member of a name.
+    pub(crate) fn member(&mut self, seed: &Seed, after: &Members, name: &[u8]) -> Id {
         let hash = seed.text(name);
-        let key = seed.mix(u64::from(before), hash);
+        let key = seed.mix(u64::from(after.object), hash);
         let id = match self.children.get(&key) {
             Some(id) => *id,
-            None => self.learn(seed, before, name, hash, key),
+            None => self.learn(seed, after.object, name, hash, key),
         };
-        self.nodes[before as usize].next = id;
+        self.nodes[after.last as usize].next = id;
         id
     }
 
-    #[cold]
-    fn learn(&mut self, seed: &Seed, before: Id, name: &[u8], hash: u64, key: u64) -> Id {
-        let (mut unique, mut at) = (true, before);
-        while self.links[at as usize].sort == Sort::Member {
-            unique &= self.nodes[at as usize].name != hash;
-            at = self.links[at as usize].before;
+    /// A member stands there. `None` if it did already, or is not to be read here.
+    #[inline]
+    pub(crate) fn enter(&mut self, members: &mut Members, seed: &Seed, member: Id) -> Option<()> {
+        let node = &mut self.nodes[member as usize];
+        if node.refused || node.reading == members.reading || members.count >= MEMBERS_MAX {
+            return None;
         }
-        let path = hash::member_path(seed, self.nodes[at as usize].path, hash);
-        let id = self.add(Sort::Member, path, before);
-        let layout = self.nodes[before as usize].layout;
-        let members = self.links[before as usize].members;
-        self.links[id as usize].members = members + 1;
+        node.reading = members.reading;
+        members.last = member;
+        members.layout = seed.mix(members.layout, node.path);
+        members.count += 1;
+        Some(())
+    }
+
+    #[cold]
+    fn learn(&mut self, seed: &Seed, object: Id, name: &[u8], hash: u64, key: u64) -> Id {
+        let path = hash::member_path(seed, self.nodes[object as usize].path, hash);
+        let id = self.add(Sort::Member, path, object);
         let start = self.texts.len() as u32;
         self.texts.push(b'"');
         self.texts.extend_from_slice(name);
@@ -210,36 +251,37 @@ impl Trie {
             .map_or(true, |name| name == SECRET_MEMBER || is_secret_name(name));
         let node = &mut self.nodes[id as usize];
         node.name = hash;
-        node.layout = seed.mix(layout, path);
         node.text = (start, name.len() as u32 + 3);
         // A format may spell `relationshipName` otherwise: its reader decides.
-        node.refused = !unique || secret || name == b"relationshipName" || members >= MEMBERS_MAX;
+        node.refused = secret || name == b"relationshipName";
         node.is_label = matches!(name, b"name" | b"Name" | b"key" | b"Key");
         self.children.insert(key, id);
         id
     }
 
-    /// Which of the members of an object that ends with `last` come first by name; nothing if they
-    /// stand in this order. `None`: not known yet.
+    /// Which of the members of an object come first by name; nothing if they stand in this order.
+    /// `None`: not known of this order of members.
     #[inline]
-    pub(crate) fn order(&self, last: Id) -> Option<&[u16]> {
-        let (start, length) = self.links[last as usize].order?;
-        Some(&self.orders[start as usize..(start + length) as usize])
+    pub(crate) fn order(&self, of: &Members) -> Option<&[u16]> {
+        let order = self.links[of.object as usize].order.filter(|one| one.layout == of.layout)?;
+        Some(&self.orders[order.start as usize..(order.start + order.length) as usize])
     }
 
-    /// Takes note of an order.
+    /// Takes note of an order, instead of the one before.
     #[cold]
-    pub(crate) fn learn_order(&mut self, last: Id, order: &[u16]) {
-        if self.orders.len() + order.len() <= ORDERS_MAX {
-            self.links[last as usize].order = Some((self.orders.len() as u32, order.len() as u32));
-            self.orders.extend_from_slice(order);
-        }
-    }
-
-    /// How many members an object that ends with `last` has.
-    #[inline]
-    pub(crate) fn members(&self, last: Id) -> usize {
-        self.links[last as usize].members as usize
+    pub(crate) fn learn_order(&mut self, of: &Members, order: &[u16]) {
+        let (known, layout) = (&mut self.links[of.object as usize].order, of.layout);
+        let length = order.len() as u32;
+        let start = match known {
+            Some(known) if known.length >= length => known.start,
+            _ if self.orders.len() + order.len() > ORDERS_MAX => return,
+            _ => {
+                self.orders.extend_from_slice(order);
+                (self.orders.len() - order.len()) as u32
+            }
+        };
+        self.orders[start as usize..start as usize + order.len()].copy_from_slice(order);
+        *known = Some(Order { layout, start, length });
     }
 
     /// The object that the value of a member or element is.
@@ -282,21 +324,16 @@ impl Trie {
         while at != 0 {
             let link = self.links[at as usize];
             match link.sort {
-                Sort::Object => at = link.before,
-                Sort::Element => {
-                    // No rule tells one element from another: the caller saw to it.
-                    path.push("0".to_owned());
-                    at = link.before;
-                }
+                Sort::Object => {}
+                // No rule tells one element from another: the caller saw to it.
+                Sort::Element => path.push("0".to_owned()),
                 Sort::Member => {
                     let (start, length) = self.nodes[at as usize].text;
                     let name = &self.texts[start as usize + 1..(start + length) as usize - 2];
                     path.push(String::from_utf8_lossy(name).into_owned());
-                    while self.links[at as usize].sort == Sort::Member {
-                        at = self.links[at as usize].before;
-                    }
                 }
             }
+            at = link.of;
         }
         path.reverse();
         let rule = rules.number(&path);

@@ -18,7 +18,7 @@ use crate::hash;
 use crate::number::{Number, is_json_number};
 use crate::redact::{Redactor, is_secret_name};
 use crate::rules::{ArrayKind, ArrayRules, TypeRules};
-use crate::trie::{Id, Trie};
+use crate::trie::{Id, Members, Trie};
 
 /// Nesting beyond this is left to the exact way.
 pub(crate) const DEPTH: usize = 48;
@@ -104,11 +104,10 @@ impl Walk<'_> {
 
     /// Members without braces, to the end of the text.
     fn bare(&mut self, mut at: usize, root: Id, allowed: &[StateMember]) -> Option<usize> {
-        let mut member = root;
+        let mut members = self.memo.trie.open(root);
         let mut needed = allowed.iter().filter(|one| one.kind == MemberKind::Object).count();
         loop {
-            let (start, value_at);
-            (start, (member, value_at)) = (at, self.name(at, member)?);
+            let (start, value_at) = (at, self.name(at, &mut members)?);
             let kind = if allowed.is_empty() {
                 MemberKind::Any
             } else {
@@ -119,7 +118,7 @@ impl Walk<'_> {
                 allowed.iter().find(|member| is(member.name))?.kind
             };
             let units = self.flat.mark();
-            let end = self.member(member, value_at, 0)?;
+            let end = self.member(members.last, value_at, 0)?;
             let object = self.byte(value_at)? == b'{';
             match kind {
                 MemberKind::Any => {}
@@ -134,7 +133,7 @@ impl Walk<'_> {
                 Some(b',') => at = self.space(at + 1),
                 None if needed > 0 => return None,
                 None => {
-                    self.flat.close(self.seed, self.memo.trie.node(member).layout);
+                    self.flat.close(self.seed, members.layout);
                     return Some(at);
                 }
                 Some(_) => return None,
@@ -166,16 +165,15 @@ impl Walk<'_> {
         if depth > DEPTH {
             return None;
         }
-        let (mut at, mut member) = (inside, object);
+        let (mut at, mut members) = (inside, self.memo.trie.open(object));
         loop {
-            let value_at;
-            (member, value_at) = self.name(at, member)?;
-            let end = self.member(member, value_at, depth)?;
+            let value_at = self.name(at, &mut members)?;
+            let end = self.member(members.last, value_at, depth)?;
             at = self.space(end);
             match self.byte(at)? {
                 b',' => at = self.space(at + 1),
                 b'}' => {
-                    self.flat.close(self.seed, self.memo.trie.node(member).layout);
+                    self.flat.close(self.seed, members.layout);
                     return Some(at + 1);
                 }
                 _ => return None,
@@ -213,18 +211,16 @@ impl Walk<'_> {
         if depth > DEPTH {
             return None;
         }
-        let (mut sum, mut length, mut member) = (0u64, 0, object);
+        let (mut sum, mut members) = (0u64, self.memo.trie.open(object));
         loop {
-            let value_at;
-            (member, value_at) = self.name(at, member)?;
-            let (value, end) = self.container_or_scalar(value_at, member, depth)?;
-            let name = self.memo.trie.node(member).name;
+            let value_at = self.name(at, &mut members)?;
+            let (value, end) = self.container_or_scalar(value_at, members.last, depth)?;
+            let name = self.memo.trie.node(members.last).name;
             sum = sum.wrapping_add(hash::object_step(self.seed, name, value));
-            length += 1;
             at = self.space(end);
             match self.byte(at)? {
                 b',' => at = self.space(at + 1),
-                b'}' => return Some((hash::object(self.seed, length, sum), at + 1)),
+                b'}' => return Some((hash::object(self.seed, members.count(), sum), at + 1)),
                 _ => return None,
             }
         }
@@ -288,18 +284,18 @@ impl Walk<'_> {
         Some((value, at))
     }
 
-    /// The member whose name stands at `at`, after the member or object `before`, and the place of its
-    /// value.
+    /// Reads the name of one more member, which stands at `at`; returns the place of its value.
     #[inline]
-    pub(crate) fn name(&mut self, at: usize, before: Id) -> Option<(Id, usize)> {
-        let (member, value_at) = match self.memo.trie.expected(before, self.text, at) {
+    pub(crate) fn name(&mut self, at: usize, members: &mut Members) -> Option<usize> {
+        let (member, value_at) = match self.memo.trie.expected(members, self.text, at) {
             Some(found) => found,
-            None => self.read_name(at, before)?,
+            None => self.read_name(at, members)?,
         };
-        (!self.memo.trie.node(member).refused).then(|| (member, self.space(value_at)))
+        self.memo.trie.enter(members, self.seed, member)?;
+        Some(self.space(value_at))
     }
 
-    fn read_name(&mut self, at: usize, before: Id) -> Option<(Id, usize)> {
+    fn read_name(&mut self, at: usize, after: &Members) -> Option<(Id, usize)> {
         if self.byte(at)? != b'"' || self.memo.trie.is_full() {
             return None;
         }
@@ -307,7 +303,7 @@ impl Walk<'_> {
         if escaped {
             return None;
         }
-        let member = self.memo.trie.member(self.seed, before, &self.text[at + 1..end]);
+        let member = self.memo.trie.member(self.seed, after, &self.text[at + 1..end]);
         let colon = self.space(end + 1);
         (self.byte(colon)? == b':').then_some((member, colon + 1))
     }

@@ -37,7 +37,8 @@ impl Guides {
     /// An observation followed the guide.
     pub(crate) fn hit(&mut self, id: u64) {
         if let Some(known) = self.known.get_mut(&id) {
-            known.misses = 0;
+            // One that follows by chance does not make the guide a good one.
+            known.misses /= 2;
         }
     }
 

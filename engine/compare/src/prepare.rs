@@ -105,16 +105,25 @@ impl Prepared {
         let prepare = Prepare { context, frame };
         let mut scrubbed = Scrubbed::default();
         let mut unsettled = Vec::new();
-        for (k, (shard, routed)) in found.iter().enumerate() {
+        for (k, (shard, routed)) in found.iter_mut().enumerate() {
             let shard = &shards[usize::from(*shard)];
             let Some(at) = routed.at().filter(|_| !routed.is_unmapped()) else { continue };
             let entry = shard.at(at);
-            if entry.raw == routed.raw && context.settings.levels.fingerprint {
-                if routed.raw % SCRUB_ONE_IN == 0 {
-                    scrubbed.add(prepare.scrub(shard, routed, tools));
-                }
-            } else if entry.is_plain(frame.dialect) {
+            let levels = &context.settings.levels;
+            let settled = if entry.raw == routed.raw && levels.fingerprint {
+                true
+            } else if !entry.is_plain(frame.dialect) {
+                continue;
+            } else if levels.fingerprint && prepare.is_arranged(entry, routed, tools) {
+                (routed.change, routed.canonical) = (SAME, entry.canonical);
+                true
+            } else {
+                false
+            };
+            if !settled {
                 unsettled.push((k as u32, at));
+            } else if routed.raw % SCRUB_ONE_IN == 0 {
+                scrubbed.add(prepare.scrub(shard, routed, tools));
             }
         }
         let mut changes = Vec::new();
@@ -208,6 +217,15 @@ pub(crate) fn key<'k>(
 }
 
 impl Prepare<'_> {
+    /// Whether a row's state has the members of the last one in another order.
+    fn is_arranged(&self, entry: &Entry, routed: &Routed, tools: &mut Tools) -> bool {
+        let Context { settings, seed, .. } = self.context;
+        // The parser has to have a say where the last state was not read here.
+        let known = settings.levels.canonical && entry.raw != 0 && entry.canonical != 0;
+        let state = self.frame.state(routed.row as usize);
+        known && tools.arranger.is_arranged(seed, state, entry.raw)
+    }
+
     /// Reads what a row will be held against from one end to the other, so that it is in the cache.
     fn fetch(&self, shard: &Shard, entry: &Entry) {
         let Some(row) = self.context.row(entry) else { return };

@@ -43,7 +43,8 @@ impl Attributes {
 /// One list of paths.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    paths: Box<[u64]>,
+    /// In ascending order, each with its number.
+    paths: Box<[(u64, u16)]>,
     /// The same as JSON Pointers.
     pointers: Box<[Arc<str>]>,
     /// How many bytes of canonical text stand before each value, after the one before it; and behind
@@ -85,7 +86,9 @@ impl Shapes {
         places.for_each(|(place, unit)| lower[*unit as usize] = place);
         let pointers = located.into_iter().map(|unit| self.pointer(&unit.path)).collect();
         let id = self.shapes.len() as u32;
-        let paths = flat.units.iter().map(|unit| unit.path).collect();
+        let mut paths: Box<[_]> =
+            (0..).zip(&flat.units).map(|(number, unit)| (unit.path, number)).collect();
+        paths.sort_unstable();
         self.shapes.push(Shape { paths, pointers, gaps, wide, lower });
         self.by_layout.insert(flat.layout(), id);
         Some(id)
@@ -253,8 +256,15 @@ impl Orders {
 
 /// Where each path of the shape stands in `flat`; `None` if one is missing.
 fn order(shape: &Shape, flat: &Flat) -> Order {
-    let at: HashMap<u64, u16> =
-        flat.units.iter().enumerate().map(|(at, unit)| (unit.path, at as u16)).collect();
-    (at.len() == flat.units.len()).then_some(())?;
-    shape.paths.iter().map(|path| at.get(path).copied()).collect()
+    const NOWHERE: u16 = u16::MAX;
+    (shape.paths.len() == flat.units.len()).then_some(())?;
+    let mut order = vec![NOWHERE; flat.units.len()];
+    for (at, unit) in (0..).zip(&flat.units) {
+        let found = shape.paths.binary_search_by_key(&unit.path, |(path, _)| *path).ok()?;
+        let place = &mut order[usize::from(shape.paths[found].1)];
+        if std::mem::replace(place, at) != NOWHERE {
+            return None;
+        }
+    }
+    Some(order.into())
 }

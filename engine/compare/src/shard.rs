@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use deployforge_canon::{Canon, Differing, Flat, Normalise, Parser};
+use deployforge_canon::{Arranger, Canon, Differing, Flat, Normalise, Parser};
 use deployforge_model::{
     BaselineInfo, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder, ObservationRow,
     Presence, Record, RecordReader, Seed, Timestamp,
@@ -213,6 +213,7 @@ pub(crate) struct Tools {
     pub(crate) flat: Flat,
     pub(crate) orders: Orders,
     pub(crate) guides: Guides,
+    pub(crate) arranger: Arranger,
     /// Units that differ from the declared ones.
     pub(crate) differing: Vec<Differing>,
 }

@@ -258,6 +258,22 @@ fn the_scrubber_tells_a_fingerprint_that_is_wrong() {
 }
 
 #[test]
+fn members_in_another_order_are_not_read() {
+    use deployforge_inventory::{Envelope, Options};
+    let (declared, reader) = frame(inventory(8000));
+    let comparator = recorded(&declared, &reader);
+    let (seen, _) = frame(Options { round: 1, envelope: Envelope::Last, ..inventory(8000) });
+    let first = comparator.prepare(&seen);
+    let walked: usize = comparator
+        .tools
+        .iter()
+        .map(|tools| lock(std::slice::from_ref(tools)).guides.misses().len())
+        .sum();
+    assert_eq!(walked, 0, "what is walked becomes a guide");
+    assert!(first.scrubbed.rows > 1 && first.scrubbed.mismatches == 0, "{:?}", first.scrubbed);
+}
+
+#[test]
 fn what_changed_is_held_against_the_declared_text() {
     let (declared, reader) = frame(inventory(4000));
     let comparator = recorded(&declared, &reader);

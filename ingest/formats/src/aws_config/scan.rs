@@ -13,6 +13,7 @@
 use deployforge_model::{
     Key128, MemberKind, Seed, Span, StateMember, Timestamp, WIDE, same, special,
 };
+use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 
 /// The members a claimed state may have. What the API spells otherwise is left to the parser.
@@ -81,7 +82,7 @@ enum Layout {
     /// At the end.
     Last,
     /// Before a member of this name, `,"name":`, with at most so many bytes from there to the end.
-    Before(Box<[u8]>, usize),
+    Before(Box<Finder<'static>>, usize),
 }
 
 /// An envelope may be this much longer than those before it.
@@ -180,7 +181,7 @@ impl<'s> Scanner<'s> {
             Layout::Last => return Some(line.len() - 1),
             Layout::Before(name, tail) => {
                 let from = at.max(line.len().saturating_sub(*tail + SLACK));
-                if let Some(found) = memchr::memmem::find(&line[from..], name) {
+                if let Some(found) = name.find(&line[from..]) {
                     *tail = (line.len() - from - found).max(*tail);
                     return Some(from + found);
                 }
@@ -211,7 +212,8 @@ impl<'s> Scanner<'s> {
             at = skip_space(line, next + 1);
             let (name, after) = name(line, at)?;
             if !STATE.iter().any(|member| member.name.as_bytes() == name) {
-                self.layout = Layout::Before(line[next..after].into(), line.len() - next);
+                let name = Box::new(Finder::new(&line[next..after]).into_owned());
+                self.layout = Layout::Before(name, line.len() - next);
                 return Some(next);
             }
         }
