@@ -62,9 +62,8 @@ fn killed_at_any_moment_it_ends_the_same() {
         changed.map(|(id, _, path)| (id.clone(), path.clone())).collect();
     assert!(expected.len() > 300);
     assert_eq!(found, expected);
-    // What a half-made commit left may be opened again (docs/gaps/0001-exactly-once.md), but only
-    // a history that nothing interrupted alternates strictly; what is current is there once.
     every_finding_opens_and_closes_in_turn(&calm);
+    every_finding_opens_and_closes_in_turn(&lab);
     let twice = lab.query(
         "select resource_id, path, count(*) as n from current_findings group by 1, 2 having count(*) > 1",
     );
@@ -75,6 +74,19 @@ fn killed_at_any_moment_it_ends_the_same() {
     let before = sizes(&lab);
     let _ = lab.run(&RUN).exits(1);
     assert_eq!(sizes(&lab), before);
+}
+
+/// What a process that ended between its commit and `frontier.json` left is as if it had not.
+#[test]
+fn a_file_that_was_committed_is_not_read_again() {
+    let (lab, _) = lab();
+    let _ = lab.run(&RUN).exits(1);
+    let checked = "select sum(checked) as n from checks";
+    let (before, sum) = (sizes(&lab), lab.sorted(checked));
+    std::fs::remove_file(lab.path("data/frontier.json")).expect("the frontier");
+    let again = lab.run(&["run", "--once", "-c", "often.yaml"]).exits(1);
+    assert!(again.stderr.contains("20 files read before"), "{}", again.stderr);
+    assert_eq!((sizes(&lab), lab.sorted(checked)), (before, sum));
 }
 
 /// A finding is opened, then closed, then opened: never twice the same, even in the history.

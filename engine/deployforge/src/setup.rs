@@ -269,7 +269,7 @@ pub(crate) fn past(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Past, Comman
     let session = runtime.block_on(Session::new(&history, Vec::new()))?;
     let known = runtime.block_on(session.restore())?;
     let resources = open_findings(&known.verdicts, &known.findings)?;
-    let recorder = Recorder::new(history, Arc::clone(runtime), clock(), known.sequence)?;
+    let recorder = Recorder::new(history, Arc::clone(runtime), clock(), known.sequence);
     Ok(Past { recorder, resources, rejects: known.rejects })
 }
 

@@ -18,6 +18,7 @@
 mod baseline;
 mod batch;
 mod frame;
+mod frontier;
 mod hashed;
 mod key;
 mod observation;
@@ -31,6 +32,7 @@ mod verdict;
 pub use baseline::{BaselineInfo, BaselineKind, Mode};
 pub use batch::{ObservationBatch, ObservationBatchBuilder, ObservationRow};
 pub use frame::{Block, Frame, FrameBuilder, FrameRow, RecordReader, Span};
+pub use frontier::{FileMark, FileMarks, Frontier, LastOffset, Moved, NextOffset, Partition};
 pub use hashed::{Hashed, HashedMap, HashedSet};
 pub use key::{Key128, ResourceKey};
 pub use observation::{

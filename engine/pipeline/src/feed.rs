@@ -9,11 +9,10 @@ use deployforge_formats::{
     Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, split_prefix,
 };
 use deployforge_model::{
-    Block, Clock, Observation, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
-    Scope, Sweep,
+    Block, Clock, FileMark, Observation, ObservationBatch, ObservationBatchBuilder, Presence,
+    Record, Reject, Scope, Sweep,
 };
 use deployforge_sources::{ByteStream, Location, SourceError, expand, open};
-use deployforge_state::FileMark;
 
 use crate::block::{Cutter, LineBlock, Pool};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use deployforge_compare::{OpenFinding, Output, Restored};
-use deployforge_history::{History, HistoryError, Table, Written};
-use deployforge_model::{Clock, Dialect, ResourceKey, Timestamp};
+use deployforge_history::{History, HistoryError, Manifest, Step, Table, Written};
+use deployforge_model::{Clock, Dialect, FileMarks, ResourceKey, Timestamp};
 use tokio::runtime::Runtime;
 
 /// Why what the history holds could not be taken up.
@@ -21,7 +21,6 @@ pub struct Recorder {
     history: History,
     runtime: Arc<Runtime>,
     clock: Arc<dyn Clock>,
-    commit: u64,
     sequence: u64,
     written: Vec<Written>,
 }
@@ -33,15 +32,25 @@ impl Recorder {
         runtime: Arc<Runtime>,
         clock: Arc<dyn Clock>,
         sequence: u64,
-    ) -> Result<Self, HistoryError> {
-        let commit = runtime.block_on(history.last_commit())?;
-        Ok(Self { history, runtime, clock, commit, sequence, written: Vec::new() })
+    ) -> Self {
+        Self { history, runtime, clock, sequence, written: Vec::new() }
     }
 
     /// Makes output durable. Nothing in it: no commit.
     pub fn commit(&mut self, output: Output) -> Result<(), HistoryError> {
+        self.commit_read(output, FileMarks::new()).map(drop)
+    }
+
+    /// The same, and with it that files of sources are read to the end. The number of the last commit.
+    pub fn commit_read(&mut self, output: Output, read: FileMarks) -> Result<u64, HistoryError> {
         self.write(output)?;
-        self.commit_written()
+        self.commit_files(read)?;
+        Ok(self.history.last_commit())
+    }
+
+    /// The commits after one, in order.
+    pub fn commits_after(&self, number: u64) -> Result<Vec<Manifest>, HistoryError> {
+        self.runtime.block_on(self.history.commits_after(number))
     }
 
     /// Writes output into files that no table names before [`Recorder::commit_written`]; how many rows
@@ -73,12 +82,16 @@ impl Recorder {
 
     /// Makes what was written part of the tables.
     pub fn commit_written(&mut self) -> Result<(), HistoryError> {
+        self.commit_files(FileMarks::new())
+    }
+
+    fn commit_files(&mut self, read: FileMarks) -> Result<(), HistoryError> {
         let written = std::mem::take(&mut self.written);
-        if written.iter().all(|written| written.rows() == 0) {
+        if read.is_empty() && written.iter().all(|written| written.rows() == 0) {
             return Ok(());
         }
-        self.runtime.block_on(self.history.commit_written(self.commit + 1, written))?;
-        self.commit += 1;
+        let step = Step { read, sequence: self.sequence, ..Step::default() };
+        self.runtime.block_on(self.history.commit_written(&step, written))?;
         Ok(())
     }
 

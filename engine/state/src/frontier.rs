@@ -1,26 +1,32 @@
-//! Which files were read to the end.
+//! Which files were read to the end, in a file of its own: the ledger's manifests say it first, and are
+//! not kept for ever.
 
-use std::collections::BTreeMap;
 use std::fs;
 
+use deployforge_model::FileMarks;
 use serde::{Deserialize, Serialize};
 
 use crate::{DataDir, StateError, damaged, io, write_atomically};
-
-/// How a file looked when it was read to the end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileMark {
-    /// Its size in bytes.
-    pub size: u64,
-    /// Its time of last modification, microseconds since 1970.
-    pub modified: i64,
-}
 
 /// Per source, the files read to the end and committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frontier {
     /// Source name, then path, then how it looked.
-    pub files: BTreeMap<String, BTreeMap<String, FileMark>>,
+    pub files: FileMarks,
+    /// The last commit of the history of which this knows.
+    #[serde(default)]
+    pub commit: u64,
+}
+
+impl Frontier {
+    /// Takes note of the files that a commit says were read to the end.
+    pub fn note(&mut self, commit: u64, read: &FileMarks) {
+        for (source, marks) in read {
+            let files = self.files.entry(source.clone()).or_default();
+            files.extend(marks.iter().map(|(file, mark)| (file.clone(), mark.clone())));
+        }
+        self.commit = self.commit.max(commit);
+    }
 }
 
 impl DataDir {

@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 pub use baselines::Manifest;
-pub use frontier::{FileMark, Frontier};
+pub use frontier::Frontier;
 pub use rows::RowsWriter;
 use serde::{Deserialize, Serialize};
 pub use stamp::Stamp;

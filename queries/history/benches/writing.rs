@@ -15,7 +15,7 @@ use arrow::datatypes::DataType;
 use deltalake::parquet::basic::{Compression, ZstdLevel};
 use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
-use deployforge_history::{History, Table, deltalake};
+use deployforge_history::{History, Step, Table, deltalake};
 
 // As the binary has it.
 #[global_allocator]
@@ -201,11 +201,9 @@ fn main() {
         measure(&format!("{name}: Delta's writer, zstd 3"), batch.num_rows(), || {
             runtime.block_on(by_delta(&history, table, &batch))
         });
-        let mut number = 0;
         measure(&format!("{name}: commit"), batch.num_rows(), || {
-            number += 1;
-            let commit = history.commit(number, vec![(table, batch.clone())]);
-            runtime.block_on(commit).expect("committed");
+            let (step, rows) = (Step::default(), vec![(table, batch.clone())]);
+            runtime.block_on(history.commit(&step, rows)).expect("committed");
             0
         });
     }

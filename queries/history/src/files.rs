@@ -121,14 +121,18 @@ fn add_of(
 
 /// A name as Delta's writers give it: part, a random id, chunk, codec.
 fn name() -> io::Result<String> {
+    Ok(format!("part-00000-{}-c000.zstd.parquet", random_name()?))
+}
+
+/// A random id, in the form of a UUID of version 4.
+pub(crate) fn random_name() -> io::Result<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     // Version 4, variant 1.
     random[6] = random[6] & 0x0f | 0x40;
     random[8] = random[8] & 0x3f | 0x80;
     let hex = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
-    Ok(format!("part-00000-{}-c000.zstd.parquet", parts.join("-")))
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
 #[cfg(test)]

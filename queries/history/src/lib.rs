@@ -2,10 +2,11 @@
 //!
 //! A [`History`] is a folder with one Delta table per [`Table`]. [`History::write`] turns rows into
 //! a data file that nothing names yet, on any thread and at any time before the commit;
-//! [`History::commit_written`] then commits the tables one by one. Each table's commit carries the
-//! number of the commit as an application transaction, so that a reader can tell which commits a
-//! table holds. [`History::commit`] is both in one. Nothing is ever updated in place: what is
-//! current is a view (`deployforge-sql`).
+//! [`History::commit_written`] then names the files of all tables in one manifest of the ledger
+//! (`ledger`), and commits the tables one by one. Each table's commit carries the number of the
+//! manifest as an application transaction, so that each manifest comes into each table once, whoever
+//! brings it there and however often it is tried. [`History::commit`] is both in one. Nothing is ever
+//! updated in place: what is current is a view (`deployforge-sql`).
 //!
 //! The files are written by this crate (`columns`, `files`), which knows what the tables look like
 //! and is several times as fast as a writer that does not (`docs/adr/0009-own-parquet-writing.md`).
@@ -16,11 +17,14 @@
 
 mod columns;
 mod files;
+mod ledger;
 mod stats;
 mod written;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -28,14 +32,21 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::kernel::{Action, Add, StructType, Transaction};
 use deltalake::parquet::errors::ParquetError;
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::{DeltaTable, DeltaTableError};
-use deployforge_model::schema;
+use deltalake::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deployforge_model::{Frontier, schema};
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use serde::{Deserialize, Serialize};
 
 pub use deltalake;
+use ledger::Ledger;
+pub use ledger::{LedgerError, Manifest, Step};
+pub use object_store;
 pub use written::{Writer, Written};
 
 /// The tables of the history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Table {
     /// Transitions of findings.
     Findings,
@@ -135,6 +146,9 @@ pub enum HistoryError {
         /// What failed.
         error: Box<ParquetError>,
     },
+    /// The ledger failed, or another writer took over.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Delta Lake failed.
     #[error("the table {table}: {error}")]
     Delta {
@@ -145,37 +159,102 @@ pub enum HistoryError {
     },
 }
 
-/// The application id under which commits are numbered.
+/// The application id under which manifests are numbered in the tables.
 const APP_ID: &str = "deployforge";
+
+/// How often a table's commit is tried before a failure is told.
+const TRIES: u32 = 6;
+
+/// How long the second try waits; each further one twice as long.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Manifests between two cleanings of the ledger.
+const CLEAN_EVERY: u64 = 100;
 
 /// The tables of one history.
 #[derive(Debug)]
 pub struct History {
     root: PathBuf,
+    store: Arc<dyn ObjectStore>,
     tables: BTreeMap<Table, DeltaTable>,
+    /// Not there while reading.
+    ledger: Option<Ledger>,
+    /// All manifests up to this one are in their tables.
+    applied: u64,
+    pause: Duration,
 }
 
 impl History {
     /// Opens the history under `root`, or makes it. A history of which a table is gone is refused:
     /// what is left would contradict itself. (A start that was cut short leaves tables without a
-    /// commit, and is finished.)
+    /// commit, and is finished.) A commit that was cut short is finished too.
     pub async fn create(root: &Path) -> Result<Self, HistoryError> {
-        let mut this = Self { root: root.to_owned(), tables: BTreeMap::new() };
+        Self::create_on(Arc::new(LocalFileSystem::new()), root, PAUSE).await
+    }
+
+    /// The same on a store in which paths are those of the file system. `pause` is how long the second
+    /// try of a request waits; each further one waits twice as long.
+    pub async fn create_on(
+        store: Arc<dyn ObjectStore>,
+        root: &Path,
+        pause: Duration,
+    ) -> Result<Self, HistoryError> {
+        let mut this = Self { pause, ..Self::closed(store, root) };
         let (there, missing): (Vec<Table>, Vec<Table>) = Table::ALL
             .into_iter()
             .partition(|table| root.join(table.name()).join("_delta_log").is_dir());
         for table in there {
             this.open_table(table).await?;
         }
+        let last = this.last_in_tables().await?;
         if let Some(gone) = missing.first()
-            && this.last_commit().await? > 0
+            && last > 0
         {
             return Err(HistoryError::Damaged { path: root.to_owned(), table: gone.name() });
         }
         for table in missing {
             this.open_table(table).await?;
         }
+        let url = url_of(&root.join("ledger"))?;
+        let folder = object_store::path::Path::from_url_path(url.path());
+        let folder = folder.map_err(|error| HistoryError::Folder {
+            path: root.to_owned(),
+            error: std::io::Error::other(error),
+        })?;
+        this.ledger = Some(Ledger::open(Arc::clone(&this.store), folder, last, pause).await?);
+        // A table that holds a manifest follows tables that hold all before it; itself it may be in
+        // some of its tables only.
+        this.applied = last.saturating_sub(1);
+        this.catch_up().await?;
         Ok(this)
+    }
+
+    fn closed(store: Arc<dyn ObjectStore>, root: &Path) -> Self {
+        let (tables, pause) = (BTreeMap::new(), PAUSE);
+        Self { root: root.to_owned(), store, tables, ledger: None, applied: 0, pause }
+    }
+
+    /// Opens what stands in a folder, a table or none yet.
+    async fn load(&self, table: Table, path: &Path) -> Result<DeltaTable, HistoryError> {
+        let url = url_of(path)?;
+        let mut tries = 0;
+        loop {
+            let builder = DeltaTableBuilder::from_url(url.clone());
+            let store = Arc::clone(&self.store);
+            let built = builder
+                .and_then(|builder| builder.with_storage_backend(store, url.clone()).build());
+            let mut opened = built.map_err(|error| delta_error(table, error))?;
+            match opened.load().await {
+                Ok(()) | Err(DeltaTableError::NotATable(_)) => return Ok(opened),
+                Err(error) => {
+                    tries += 1;
+                    if tries == TRIES {
+                        return Err(delta_error(table, error));
+                    }
+                    tokio::time::sleep(self.pause * (1 << tries)).await;
+                }
+            }
+        }
     }
 
     /// Opens a table, and makes it if there is none.
@@ -184,9 +263,8 @@ impl History {
         std::fs::create_dir_all(&path)
             .map_err(|error| HistoryError::Folder { path: path.clone(), error })?;
         if !self.read_table(table).await? {
-            let delta = |error| delta_error(table, error);
-            let opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
-            let opened = create(opened, table).await.map_err(delta)?;
+            let opened = self.load(table, &path).await?;
+            let opened = create(opened, table).await.map_err(|error| delta_error(table, error))?;
             self.tables.insert(table, opened);
         }
         Ok(())
@@ -195,8 +273,7 @@ impl History {
     /// Opens a table; whether there is one.
     async fn read_table(&mut self, table: Table) -> Result<bool, HistoryError> {
         let path = self.root.join(table.name());
-        let delta = |error| delta_error(table, error);
-        let opened = DeltaTable::try_from_url(url_of(&path)?).await.map_err(delta)?;
+        let opened = self.load(table, &path).await?;
         if opened.version().is_none() {
             return Ok(false);
         }
@@ -208,7 +285,7 @@ impl History {
     /// Opens the history under `root` for reading; it must exist.
     pub async fn open(root: &Path) -> Result<Self, HistoryError> {
         // Opening makes nothing: a table that a reader makes while a writer does is two tables.
-        let mut this = Self { root: root.to_owned(), tables: BTreeMap::new() };
+        let mut this = Self::closed(Arc::new(LocalFileSystem::new()), root);
         let mut gone = None;
         for table in Table::ALL {
             let there = root.join(table.name()).join("_delta_log").is_dir();
@@ -216,9 +293,10 @@ impl History {
                 gone = gone.or(Some(table));
             }
         }
+        this.applied = this.last_in_tables().await?;
         match gone {
             None => Ok(this),
-            Some(table) if this.last_commit().await? > 0 => {
+            Some(table) if this.applied > 0 => {
                 Err(HistoryError::Damaged { path: root.to_owned(), table: table.name() })
             }
             // There is none, or it is being made.
@@ -244,17 +322,29 @@ impl History {
         Ok(())
     }
 
+    /// The number of the last commit; 0 before the first.
+    pub fn last_commit(&self) -> u64 {
+        self.ledger.as_ref().map_or(self.applied, |ledger| ledger.head().number)
+    }
+
+    /// The commits after one, in order, as far as the ledger still has them.
+    pub async fn commits_after(&self, number: u64) -> Result<Vec<Manifest>, HistoryError> {
+        match &self.ledger {
+            Some(ledger) => Ok(ledger.since(number + 1).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// How far the sources were read that commits know of, as of the last commit that was seen.
+    pub fn frontier(&self) -> Frontier {
+        self.ledger.as_ref().map(|ledger| ledger.head().frontier.clone()).unwrap_or_default()
+    }
+
     /// The highest number under which any table was committed; 0 before the first commit.
-    pub async fn last_commit(&self) -> Result<u64, HistoryError> {
+    async fn last_in_tables(&self) -> Result<u64, HistoryError> {
         let mut last = 0;
         for (table, delta) in &self.tables {
-            let store = delta.log_store();
-            let state = delta.snapshot().map_err(|error| delta_error(*table, error))?;
-            let number = state
-                .transaction_version(store.as_ref(), APP_ID)
-                .await
-                .map_err(|error| delta_error(*table, error))?;
-            last = last.max(number.unwrap_or(0).max(0) as u64);
+            last = last.max(number_of(delta).await.map_err(|error| delta_error(*table, error))?);
         }
         Ok(last)
     }
@@ -271,23 +361,50 @@ impl History {
         self.writer().write(table, batches)
     }
 
-    /// Makes what was written part of its tables: a commit per table that has rows, in the order of
-    /// [`Table::ALL`], each marked with `number`, which counts the commits of this history.
+    /// Makes what was written part of its tables: one manifest, then a commit per table that has rows, in
+    /// the order of [`Table::ALL`]. The number of the commit. When this returns the error
+    /// [`LedgerError::Fenced`], or one before the manifest was put, nothing was committed; after any
+    /// other error the history has to be opened again, which finishes what was begun.
     pub async fn commit_written(
         &mut self,
-        number: u64,
+        step: &Step,
         written: Vec<Written>,
-    ) -> Result<(), HistoryError> {
-        let mut adds: BTreeMap<Table, Vec<Add>> = BTreeMap::new();
-        for written in written {
-            let (table, add) = written.into_adds();
-            if let Some(add) = add {
-                adds.entry(table).or_default().push(add);
+    ) -> Result<u64, HistoryError> {
+        let mut files: BTreeMap<Table, Vec<Add>> = BTreeMap::new();
+        for written in &written {
+            if let Some(add) = written.add() {
+                files.entry(written.table()).or_default().push(add.clone());
             }
         }
-        for (table, adds) in adds {
-            let delta = self.tables.get_mut(&table).expect("every table is open");
-            append(delta, adds, number).await.map_err(|error| delta_error(table, error))?;
+        let id = files::random_name()
+            .map_err(|error| HistoryError::Folder { path: self.root.clone(), error })?;
+        let ledger = self.ledger.as_mut().expect("opened for writing");
+        let appended = ledger.append(&id, step, &files).await;
+        if !matches!(appended, Err(LedgerError::Fenced { .. })) {
+            // A manifest names them, or may.
+            written.into_iter().for_each(|written| drop(written.into_adds()));
+        }
+        let number = appended?.number;
+        self.catch_up().await?;
+        if number % CLEAN_EVERY == 0
+            && let Some(ledger) = &self.ledger
+        {
+            ledger.clean(self.applied).await;
+        }
+        Ok(number)
+    }
+
+    /// Brings all manifests into their tables, those of others included.
+    async fn catch_up(&mut self) -> Result<(), HistoryError> {
+        let ledger = self.ledger.as_ref().expect("opened for writing");
+        for manifest in ledger.since(self.applied + 1).await? {
+            for (table, adds) in &manifest.files {
+                let delta = self.tables.get_mut(table).expect("every table is open");
+                append_once(delta, adds, &manifest, self.pause)
+                    .await
+                    .map_err(|error| delta_error(*table, error))?;
+            }
+            self.applied = manifest.number;
         }
         Ok(())
     }
@@ -295,16 +412,16 @@ impl History {
     /// Makes rows durable: the files of all tables first, then [`History::commit_written`].
     pub async fn commit(
         &mut self,
-        number: u64,
+        step: &Step,
         rows: Vec<(Table, RecordBatch)>,
-    ) -> Result<(), HistoryError> {
+    ) -> Result<u64, HistoryError> {
         let mut batches: BTreeMap<Table, Vec<RecordBatch>> = BTreeMap::new();
         for (table, batch) in rows {
             batches.entry(table).or_default().push(batch);
         }
         let written = batches.iter().map(|(table, batches)| self.write(*table, batches));
         let written = written.collect::<Result<_, _>>()?;
-        self.commit_written(number, written).await
+        self.commit_written(step, written).await
     }
 }
 
@@ -319,16 +436,57 @@ async fn create(opened: DeltaTable, table: Table) -> Result<DeltaTable, DeltaTab
         .await
 }
 
+/// The manifest that a table holds last.
+async fn number_of(table: &DeltaTable) -> Result<u64, DeltaTableError> {
+    let store = table.log_store();
+    let number = table.snapshot()?.transaction_version(store.as_ref(), APP_ID).await?;
+    Ok(number.unwrap_or(0).max(0) as u64)
+}
+
+/// Brings the files of a manifest into a table that does not hold them. What is tried on a snapshot in
+/// which they are not fails if another brought them there meanwhile.
+async fn append_once(
+    table: &mut DeltaTable,
+    adds: &[Add],
+    manifest: &Manifest,
+    pause: Duration,
+) -> Result<(), DeltaTableError> {
+    let mut tries = 0;
+    loop {
+        let failed = match number_of(table).await {
+            Ok(held) if held >= manifest.number => return Ok(()),
+            Ok(_) => match append(table, adds, manifest).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        tries += 1;
+        if tries == TRIES {
+            return Err(failed);
+        }
+        tokio::time::sleep(pause * (1 << tries)).await;
+        // What cannot be read now is read by the next try.
+        let _ = table.update_state().await;
+    }
+}
+
 async fn append(
     table: &mut DeltaTable,
-    adds: Vec<Add>,
-    number: u64,
+    adds: &[Add],
+    manifest: &Manifest,
 ) -> Result<(), DeltaTableError> {
-    let actions = adds.into_iter().map(Action::Add).collect();
+    let actions = adds.iter().cloned().map(Action::Add).collect();
     let operation =
         DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-    let properties = CommitProperties::default()
-        .with_application_transaction(Transaction::new(APP_ID, number as i64));
+    let mut transactions = vec![Transaction::new(APP_ID, manifest.number as i64)];
+    let partitions = manifest.moved.iter();
+    transactions.extend(
+        partitions.map(|(partition, moved)| {
+            Transaction::new(format!("{APP_ID}/{partition}"), moved.to.0)
+        }),
+    );
+    let properties = CommitProperties::default().with_application_transactions(transactions);
     let commit = CommitBuilder::from(properties)
         .with_actions(actions)
         .build(Some(table.snapshot()?), table.log_store(), operation)
@@ -390,12 +548,15 @@ mod tests {
         let absent = History::open(dir.path()).await;
         assert!(matches!(absent, Err(HistoryError::Absent(_))));
         let mut history = History::create(dir.path()).await.expect("a new history");
-        assert_eq!(history.last_commit().await.expect("readable"), 0);
+        assert_eq!(history.last_commit(), 0);
         // Cut short before its first commit: finished by the next start.
         std::fs::remove_dir_all(dir.path().join("checks")).expect("our own folder");
         history = History::create(dir.path()).await.expect("finished");
-        history.commit(1, vec![(Table::Rejects, row(Table::Rejects))]).await.expect("committed");
-        assert_eq!(history.last_commit().await.expect("readable"), 1);
+        history
+            .commit(&Step::default(), vec![(Table::Rejects, row(Table::Rejects))])
+            .await
+            .expect("committed");
+        assert_eq!(history.last_commit(), 1);
         std::fs::remove_dir_all(dir.path().join("verdicts")).expect("our own folder");
         let damaged = History::create(dir.path()).await;
         assert!(matches!(damaged, Err(HistoryError::Damaged { table: "verdicts", .. })));

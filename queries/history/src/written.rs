@@ -89,6 +89,11 @@ impl Written {
         self.add.as_ref().map_or(0, |add| add.size as u64)
     }
 
+    /// What a table's log is to say of the file.
+    pub(crate) fn add(&self) -> Option<&Add> {
+        self.add.as_ref()
+    }
+
     /// Gives the file into the hands of a commit.
     pub(crate) fn into_adds(mut self) -> (Table, Option<Add>) {
         (self.table, self.add.take())

@@ -13,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use deltalake::datafusion::prelude::SessionContext;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::file::statistics::Statistics;
-use deployforge_history::{History, HistoryError, Table, deltalake};
+use deployforge_history::{History, HistoryError, Step, Table, deltalake};
 use serde_json::Value;
 
 /// Numbers that look random and are always the same.
@@ -158,7 +158,7 @@ async fn every_table_reads_back_as_it_was_written() {
         let batches = batches(table);
         let whole = concat_batches(&table.schema(), &batches).expect("one schema");
         let rows = batches.into_iter().map(|batch| (table, batch)).collect();
-        history.commit(1, rows).await.expect("committed");
+        history.commit(&Step::default(), rows).await.expect("committed");
         let files = names(&dir.path().join(table.name()));
         let [file] = &files[..] else { panic!("one file per table: {files:?}") };
         assert!(file.to_string_lossy().ends_with("-c000.zstd.parquet"), "{}", file.display());
@@ -185,7 +185,7 @@ async fn what_is_written_and_not_committed_is_not_seen() {
     let seen = query(&history, Table::Rejects, count).await;
     assert_eq!(seen.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0), 0);
     let again = History::open(dir.path()).await.expect("a history");
-    assert_eq!(again.last_commit().await.expect("readable"), 0);
+    assert_eq!(again.last_commit(), 0);
     // Thrown away: its file goes too.
     drop(history.write(Table::Rejects, &[rows(Table::Rejects, 9, &mut random)]).expect("written"));
     assert_eq!(names(&folder).len(), 1);
@@ -194,12 +194,15 @@ async fn what_is_written_and_not_committed_is_not_seen() {
     let second = std::thread::spawn(move || writer.write(Table::Rejects, &[more]));
     let second = second.join().expect("no panic").expect("written");
     let nothing = history.write(Table::Checks, &[]).expect("nothing to write");
-    history.commit_written(1, vec![first, nothing, second]).await.expect("committed");
+    history
+        .commit_written(&Step::default(), vec![first, nothing, second])
+        .await
+        .expect("committed");
     assert_eq!(history.table(Table::Rejects).version(), Some(1));
     assert_eq!(history.table(Table::Checks).version(), Some(0));
     let seen = query(&history, Table::Rejects, count).await;
     assert_eq!(seen.column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0), 7);
-    assert_eq!(history.last_commit().await.expect("readable"), 1);
+    assert_eq!(history.last_commit(), 1);
 }
 
 #[tokio::test]
@@ -222,14 +225,15 @@ async fn rows_that_do_not_fit_are_refused() {
         (views, "is `reject_id` of Utf8, never null, theirs is `reject_id` of Utf8View"),
         (rows(Table::Checks, 1, &mut Random(1)), "rows for the table rejects do not fit it"),
     ] {
-        let refused =
-            history.commit(1, vec![(Table::Rejects, good.clone()), (Table::Rejects, bad)]);
+        let (step, rows) =
+            (Step::default(), vec![(Table::Rejects, good.clone()), (Table::Rejects, bad)]);
+        let refused = history.commit(&step, rows);
         let error = refused.await.expect_err("refused");
         assert!(matches!(error, HistoryError::Rows { table: "rejects", .. }));
         assert!(error.to_string().contains(text), "{error}");
     }
     assert!(names(&dir.path().join("rejects")).is_empty());
-    assert_eq!(history.last_commit().await.expect("readable"), 0);
+    assert_eq!(history.last_commit(), 0);
 }
 
 /// The rows with other values in some columns.
@@ -272,7 +276,10 @@ fn three_verdicts() -> RecordBatch {
 async fn the_log_tells_nulls_and_bounds() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut history = history(&dir).await;
-    history.commit(1, vec![(Table::Verdicts, three_verdicts())]).await.expect("committed");
+    history
+        .commit(&Step::default(), vec![(Table::Verdicts, three_verdicts())])
+        .await
+        .expect("committed");
     let stats = logged(&history, Table::Verdicts);
     assert_eq!(stats["numRecords"], 3);
     let prefix = format!("arn:{}", "é".repeat(28));
@@ -313,7 +320,10 @@ async fn the_log_tells_nulls_and_bounds() {
 async fn queries_at_the_bounds_find_their_rows() {
     let dir = tempfile::tempdir().expect("a folder");
     let mut history = history(&dir).await;
-    history.commit(1, vec![(Table::Verdicts, three_verdicts())]).await.expect("committed");
+    history
+        .commit(&Step::default(), vec![(Table::Verdicts, three_verdicts())])
+        .await
+        .expect("committed");
     let long = format!("arn:{}", "é".repeat(40));
     for (condition, found) in [
         (format!("account = '{long}'"), 3),

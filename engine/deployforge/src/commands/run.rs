@@ -1,6 +1,5 @@
 //! `run`: the streaming engine.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,9 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use deployforge_compare::{Comparator, Output, Rules};
 use deployforge_formats::split_prefix;
+use deployforge_model::FileMarks;
 use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, States, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
-use deployforge_state::{DataDir, FileMark, Stamp};
+use deployforge_state::{DataDir, Stamp};
 use tokio::runtime::Runtime;
 
 use super::stream::{GATHER, say_totals, show};
@@ -164,7 +164,8 @@ pub(super) struct Stream<'a> {
     commit: CommitConfig,
     stop: Arc<AtomicBool>,
     frontier: deployforge_state::Frontier,
-    marks: Vec<(String, String, FileMark)>,
+    /// Files read to the end since the last commit.
+    marks: FileMarks,
     last_commit: Instant,
     shown: (usize, usize),
     /// Looks for newer baselines.
@@ -180,7 +181,15 @@ impl Stream<'_> {
         commit: CommitConfig,
         stop: Arc<AtomicBool>,
     ) -> Result<Self, CommandError> {
-        let frontier = dir.frontier()?;
+        let mut frontier = dir.frontier()?;
+        // A process that ended after a commit did not come to keep what it had read.
+        if frontier.commit > recorder.history().last_commit() {
+            // The history is another one.
+            frontier.commit = 0;
+        }
+        for commit in recorder.commits_after(frontier.commit)? {
+            frontier.note(commit.number, &commit.read);
+        }
         Ok(Self {
             engine,
             status: indicatif::ProgressBar::hidden(),
@@ -193,7 +202,7 @@ impl Stream<'_> {
             commit,
             stop,
             frontier,
-            marks: Vec::new(),
+            marks: FileMarks::new(),
             last_commit: Instant::now(),
             shown: (0, 0),
             versions: None,
@@ -321,11 +330,8 @@ impl Stream<'_> {
     }
 
     fn knows(&self, input: &Input) -> bool {
-        let known = self
-            .frontier
-            .files
-            .get(&*input.source)
-            .and_then(|files: &BTreeMap<String, FileMark>| files.get(&input.file()));
+        let known =
+            self.frontier.files.get(&*input.source).and_then(|files| files.get(&input.file()));
         known.is_some() && known == input.mark().as_ref()
     }
 
@@ -334,7 +340,8 @@ impl Stream<'_> {
         | Feed::LinesEnd { source, file, mark: Some(mark), .. } = &feed
             && !self.stopped()
         {
-            self.marks.push((source.to_string(), file.to_string(), mark.clone()));
+            let files = self.marks.entry(source.to_string()).or_default();
+            files.insert(file.to_string(), mark.clone());
         }
         if let Feed::Progress { bytes } = &feed {
             self.status.inc(*bytes);
@@ -349,15 +356,14 @@ impl Stream<'_> {
         self.shown = (pending.transitions(), pending.verdicts.len());
     }
 
-    /// Rows first, then the frontier that stands for them.
+    /// Rows and the files that they came of in one commit; then the frontier says so too.
     fn commit(&mut self) -> Result<(), CommandError> {
         let output = self.engine.take();
         self.shown = (0, 0);
-        self.recorder.commit(output)?;
-        if !self.marks.is_empty() {
-            for (source, file, mark) in self.marks.drain(..) {
-                self.frontier.files.entry(source).or_default().insert(file, mark);
-            }
+        let read = std::mem::take(&mut self.marks);
+        let commit = self.recorder.commit_read(output, read.clone())?;
+        if !read.is_empty() {
+            self.frontier.note(commit, &read);
             self.dir.save_frontier(&self.frontier)?;
         }
         self.last_commit = Instant::now();

@@ -1,0 +1,286 @@
+//! The ledger: what was committed, in one order for all tables and all writers.
+//!
+//! A commit touches several tables, and no transaction of Delta spans two. So the files of a commit are
+//! first named in one [`Manifest`], put where none was, and then made part of their tables one by one.
+//! Whoever finds a manifest whose files are not all in their tables goes on with it: the same files,
+//! nothing computed anew (`docs/adr/0016-one-ledger-for-all-tables.md`).
+//!
+//! A manifest also says how far the sources were read. Two writers that believe to own one partition
+//! are told apart here: who starts from where the other no longer stands is *fenced*, and nothing of
+//! its commit is kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use deltalake::kernel::Add;
+use deployforge_model::{FileMarks, Frontier, Moved, Partition};
+use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::Table;
+
+/// How often a request is made before a failure is told.
+const TRIES: u32 = 5;
+
+/// Manifests that are kept behind the newest, for people to look at and writers to catch up by.
+const KEPT: u64 = 200;
+
+/// One commit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Which commit it is; the first is 1.
+    pub number: u64,
+    /// Tells it from every other one, a second try at the same number included.
+    pub id: String,
+    /// How far it moves partitions.
+    #[serde(default)]
+    pub moved: BTreeMap<Partition, Moved>,
+    /// Where all partitions stand after it.
+    #[serde(default)]
+    pub frontier: Frontier,
+    /// Files of sources that are read to the end with it.
+    #[serde(default)]
+    pub read: FileMarks,
+    /// The next free number of a row.
+    pub sequence: u64,
+    /// The files that it makes part of tables.
+    pub files: BTreeMap<Table, Vec<Add>>,
+}
+
+/// What a writer wants to commit.
+#[derive(Clone, Debug, Default)]
+pub struct Step {
+    /// How far it moves partitions.
+    pub moved: BTreeMap<Partition, Moved>,
+    /// Files of sources that are read to the end with it.
+    pub read: FileMarks,
+    /// The next free number of a row after it.
+    pub sequence: u64,
+}
+
+/// Why the ledger could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Another writer moved a partition.
+    #[error(
+        "another writer took over {partition}: it stands at {there:?} and not at {here:?}; nothing of this commit was kept"
+    )]
+    Fenced {
+        /// Which partition.
+        partition: Partition,
+        /// The last offset that the ledger has.
+        there: Option<i64>,
+        /// The last offset from which this writer went on.
+        here: Option<i64>,
+    },
+    /// The store failed.
+    #[error("the ledger of commits cannot be {what}: {error}")]
+    Store {
+        /// What was tried.
+        what: &'static str,
+        /// What failed.
+        error: Error,
+    },
+    /// A manifest that is not one.
+    #[error("{path} in the ledger of commits is damaged: {error}; restore it from a backup")]
+    Damaged {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+}
+
+/// The commits of one history.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    store: Arc<dyn ObjectStore>,
+    folder: Path,
+    head: Manifest,
+    /// How long the second try of a request waits; each further one waits twice as long.
+    pause: Duration,
+}
+
+impl Ledger {
+    /// Opens the ledger in a folder of a store. `last` is the number of the last commit of a history
+    /// that was begun without one.
+    pub(crate) async fn open(
+        store: Arc<dyn ObjectStore>,
+        folder: Path,
+        last: u64,
+        pause: Duration,
+    ) -> Result<Self, LedgerError> {
+        let head = Manifest { number: last, ..Manifest::default() };
+        let mut ledger = Self { store, folder, head, pause };
+        let newest = ledger.numbers().await?.into_iter().max();
+        if let Some(number) = newest
+            && let Some(head) = ledger.read(number).await?
+        {
+            ledger.head = head;
+        }
+        Ok(ledger)
+    }
+
+    /// The newest commit.
+    pub(crate) fn head(&self) -> &Manifest {
+        &self.head
+    }
+
+    /// The manifests from a number on, in order. Those that are gone were made part of the tables long
+    /// ago.
+    pub(crate) async fn since(&self, number: u64) -> Result<Vec<Manifest>, LedgerError> {
+        let mut manifests = Vec::new();
+        for number in number..self.head.number {
+            manifests.extend(self.read(number).await?);
+        }
+        if number <= self.head.number {
+            manifests.push(self.head.clone());
+        }
+        Ok(manifests)
+    }
+
+    /// Reads what others committed.
+    pub(crate) async fn refresh(&mut self) -> Result<(), LedgerError> {
+        let newest = self.numbers().await?.into_iter().max();
+        if let Some(number) = newest.filter(|number| *number > self.head.number)
+            && let Some(head) = self.read(number).await?
+        {
+            self.head = head;
+        }
+        Ok(())
+    }
+
+    /// Puts one more commit behind the newest. When it returns another error than
+    /// [`LedgerError::Fenced`] the commit may stand all the same: its files must stay.
+    pub(crate) async fn append(
+        &mut self,
+        id: &str,
+        step: &Step,
+        files: &BTreeMap<Table, Vec<Add>>,
+    ) -> Result<Manifest, LedgerError> {
+        let mut tries = 0;
+        loop {
+            let manifest = self.next(id, step, files)?;
+            let Err(error) = self.put(&manifest).await else {
+                self.head = manifest;
+                return Ok(self.head.clone());
+            };
+            // It may be there, though an error came back.
+            let before = self.head.number;
+            if let Some(mine) = self.find(id, before + 1).await? {
+                return Ok(mine);
+            }
+            if self.head.number == before {
+                tries += 1;
+                if tries == TRIES {
+                    return Err(LedgerError::Store { what: "written", error });
+                }
+                tokio::time::sleep(self.pause * (1 << tries)).await;
+            }
+        }
+    }
+
+    /// Removes manifests long behind the newest. Every one before `applied` is in its tables.
+    pub(crate) async fn clean(&self, applied: u64) {
+        let oldest = applied.saturating_sub(KEPT);
+        let Ok(numbers) = self.numbers().await else { return };
+        for number in numbers.into_iter().filter(|number| *number < oldest) {
+            // What stays is removed the next time.
+            let _ = self.store.delete(&self.path(number)).await;
+        }
+    }
+
+    fn next(
+        &self,
+        id: &str,
+        step: &Step,
+        files: &BTreeMap<Table, Vec<Add>>,
+    ) -> Result<Manifest, LedgerError> {
+        let mut frontier = self.head.frontier.clone();
+        for (partition, moved) in &step.moved {
+            let there = frontier.insert(partition.clone(), moved.to);
+            if there != moved.from {
+                return Err(LedgerError::Fenced {
+                    partition: partition.clone(),
+                    there: there.map(|offset| offset.0),
+                    here: moved.from.map(|offset| offset.0),
+                });
+            }
+        }
+        Ok(Manifest {
+            number: self.head.number + 1,
+            id: id.to_owned(),
+            moved: step.moved.clone(),
+            frontier,
+            read: step.read.clone(),
+            sequence: step.sequence.max(self.head.sequence),
+            files: files.clone(),
+        })
+    }
+
+    async fn put(&self, manifest: &Manifest) -> Result<(), Error> {
+        let text = serde_json::to_vec(manifest).expect("a manifest is JSON");
+        let options = PutOptions::from(PutMode::Create);
+        self.store.put_opts(&self.path(manifest.number), text.into(), options).await.map(drop)
+    }
+
+    /// Reads what others committed from a number on, and looks for a commit of ours.
+    async fn find(&mut self, id: &str, number: u64) -> Result<Option<Manifest>, LedgerError> {
+        self.refresh().await?;
+        let since = self.since(number).await?;
+        Ok(since.into_iter().find(|manifest| manifest.id == id))
+    }
+
+    async fn numbers(&self) -> Result<Vec<u64>, LedgerError> {
+        let list = || async {
+            let found: Vec<_> = self.store.list(Some(&self.folder)).try_collect().await?;
+            let number = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
+            Ok(found.iter().filter_map(|one| number(&one.location)).collect())
+        };
+        again(self.pause, list).await
+    }
+
+    async fn read(&self, number: u64) -> Result<Option<Manifest>, LedgerError> {
+        let path = self.path(number);
+        let get = || async {
+            match self.store.get(&path).await {
+                Ok(found) => found.bytes().await.map(Some),
+                Err(Error::NotFound { .. }) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let text: Option<Bytes> = again(self.pause, get).await?;
+        let read = |text: Bytes| serde_json::from_slice(&text);
+        text.map(read)
+            .transpose()
+            .map_err(|error| LedgerError::Damaged { path: path.to_string(), error })
+    }
+
+    fn path(&self, number: u64) -> Path {
+        self.folder.clone().join(format!("{number:020}.json"))
+    }
+}
+
+/// Makes a request that changes nothing, a few times if it fails.
+async fn again<T, F: Future<Output = Result<T, Error>>>(
+    pause: Duration,
+    mut request: impl FnMut() -> F,
+) -> Result<T, LedgerError> {
+    let mut tries = 0;
+    loop {
+        match request().await {
+            Ok(value) => return Ok(value),
+            Err(error) => {
+                tries += 1;
+                if tries == TRIES {
+                    return Err(LedgerError::Store { what: "read", error });
+                }
+                tokio::time::sleep(pause * (1 << tries)).await;
+            }
+        }
+    }
+}
