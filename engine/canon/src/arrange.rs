@@ -6,8 +6,10 @@
 //!
 //! The cuts need no proof of their own. All pieces but one are read to their end, so they are whole
 //! members. If the pieces in another order are a text that was read, that is a list of members, then
-//! those before the one piece and those behind it are members of that list, and what is left between
-//! them is too: the text at hand has the same members.
+//! those before the one piece are members of that list, from the left. Those behind it are too, from the
+//! right: a piece begins with a quote and a letter, which within a string would end it before a letter;
+//! so it begins outside of strings, and ends at the outermost level, and its brackets are in pairs. What
+//! is left between them is a list of members: the text at hand has the same ones.
 
 use std::ops::Range;
 
@@ -22,6 +24,10 @@ const PIECES: usize = 5;
 /// After so many texts in turn that are no other order of what was known, only one in as many is tried.
 const PATIENCE: u32 = 64;
 
+/// After so many attempts in turn that found no order, all of them are tried again, besides the first,
+/// second, fourth and so on.
+const SEARCH_AGAIN: u32 = 64;
+
 /// What stands behind the largest member may be so much longer than where it was found before.
 const SLACK: usize = 64;
 
@@ -30,20 +36,14 @@ const SLACK: usize = 64;
 pub struct Arranger {
     /// By how many pieces there are: which of them stood first, second and so on.
     orders: [Option<Vec<u8>>; PIECES + 1],
-    behind: Behind,
+    /// The name of the member that stood behind the largest, `,"name":`, with at most how many bytes from
+    /// there to the end.
+    behind: Option<(Box<Finder<'static>>, usize)>,
+    /// Texts in turn that were no other order of what was known.
     misses: u32,
+    /// Searches, and attempts that came to nothing, since an order was found that was not known.
+    vain: u32,
     text: Vec<u8>,
-}
-
-/// What stood behind the largest member.
-#[derive(Debug, Default)]
-enum Behind {
-    /// It is found by reading the member.
-    #[default]
-    Unknown,
-    Nothing,
-    /// A member of this name, `,"name":`, with at most so many bytes from there to the end.
-    Member(Box<Finder<'static>>, usize),
 }
 
 impl Arranger {
@@ -51,24 +51,35 @@ impl Arranger {
     /// That one must have been read as a list of members.
     pub fn is_arranged(&mut self, seed: &Seed, slice: StateText<'_>, known: u64) -> bool {
         let StateForm::Members(allowed) = slice.form else { return false };
-        let try_it = self.misses < PATIENCE || self.misses.is_multiple_of(PATIENCE);
-        if try_it
-            && let Some((pieces, count)) = self.cut(slice.text, allowed)
-            && self.find(seed, slice.text, &pieces[..count], known)
+        if self.misses >= PATIENCE && !self.misses.is_multiple_of(PATIENCE) {
+            self.misses = self.misses.wrapping_add(1).max(PATIENCE);
+            return false;
+        }
+        let search = self.vain.is_power_of_two() || self.vain.is_multiple_of(SEARCH_AGAIN);
+        if search {
+            self.vain = self.vain.wrapping_add(1);
+        }
+        if let Some((pieces, count)) = self.cut(slice.text, allowed)
+            && self.find(seed, slice.text, &pieces[..count], known, search)
         {
             self.misses = 0;
             return true;
         }
-        self.misses = self.misses.saturating_add(1);
-        if self.misses.is_power_of_two() {
-            self.behind = Behind::Unknown;
-        }
+        self.misses = self.misses.wrapping_add(1);
+        self.vain = self.vain.wrapping_add(u32::from(!search));
         false
     }
 
-    /// Tries the order of the last time, and all of them now and then.
-    fn find(&mut self, seed: &Seed, text: &[u8], pieces: &[Range<usize>], known: u64) -> bool {
-        let Self { orders, text: arranged, .. } = self;
+    /// Tries the order of the last time; with `search` all of them.
+    fn find(
+        &mut self,
+        seed: &Seed,
+        text: &[u8],
+        pieces: &[Range<usize>],
+        known: u64,
+        search: bool,
+    ) -> bool {
+        let Self { orders, vain, text: arranged, .. } = self;
         let mut is_it = |order: &[u8]| {
             arranged.clear();
             for (k, at) in order.iter().enumerate() {
@@ -83,13 +94,14 @@ impl Arranger {
         if last.as_ref().is_some_and(|order| is_it(order)) {
             return true;
         }
-        if !(self.misses == 0 || self.misses.is_power_of_two()) {
+        if !search {
             return false;
         }
         let mut order: Vec<u8> = (0..pieces.len() as u8).collect();
         while next_permutation(&mut order) {
             if is_it(&order) {
                 *last = Some(order);
+                *vain = 1;
                 return true;
             }
         }
@@ -135,29 +147,21 @@ impl Arranger {
         (count > 1).then_some((pieces, count))
     }
 
-    /// Where the largest member ends, whose value starts at `value`: where it ended before, if what
-    /// stands there looks the same, else it is read.
+    /// Where the largest member ends, whose value starts at `value`: before the member that stood behind
+    /// it the last time, if its name stands near the end, else it is read.
     fn end(&mut self, text: &[u8], value: usize) -> Option<usize> {
-        match &mut self.behind {
-            Behind::Unknown => {}
-            Behind::Nothing => return Some(text.len()),
-            Behind::Member(name, rest) => {
-                let from = value.max(text.len().saturating_sub(*rest + SLACK));
-                let found = name.find(&text[from..]);
-                let end = found
-                    .map_or_else(|| value_at(text, value).map(|v| v.end), |at| Some(from + at))?;
-                *rest = (*rest).max(text.len() - end);
-                return Some(end);
+        if let Some((name, rest)) = &mut self.behind {
+            let from = value.max(text.len().saturating_sub(*rest + SLACK));
+            if let Some(found) = name.find(&text[from..]) {
+                *rest = (*rest).max(text.len() - from - found);
+                return Some(from + found);
             }
         }
         let end = value_at(text, value)?.end;
-        self.behind = match text[end..].iter().position(|b| *b == b':') {
-            Some(name) => {
-                let name = Finder::new(&text[end..=end + name]).into_owned();
-                Behind::Member(Box::new(name), text.len() - end)
-            }
-            None => Behind::Nothing,
-        };
+        if let Some(name) = text[end..].iter().position(|b| *b == b':') {
+            let name = Finder::new(&text[end..=end + name]).into_owned();
+            self.behind = Some((Box::new(name), text.len() - end));
+        }
         Some(end)
     }
 }

@@ -75,6 +75,8 @@ struct Order {
     /// Where it stands in the trie's orders.
     start: u32,
     length: u32,
+    /// Places there.
+    room: u32,
 }
 
 /// The members of an object that is being read.
@@ -272,16 +274,16 @@ impl Trie {
     pub(crate) fn learn_order(&mut self, of: &Members, order: &[u16]) {
         let (known, layout) = (&mut self.links[of.object as usize].order, of.layout);
         let length = order.len() as u32;
-        let start = match known {
-            Some(known) if known.length >= length => known.start,
+        let (start, room) = match known {
+            Some(known) if known.room >= length => (known.start, known.room),
             _ if self.orders.len() + order.len() > ORDERS_MAX => return,
             _ => {
                 self.orders.extend_from_slice(order);
-                (self.orders.len() - order.len()) as u32
+                ((self.orders.len() - order.len()) as u32, length)
             }
         };
         self.orders[start as usize..start as usize + order.len()].copy_from_slice(order);
-        *known = Some(Order { layout, start, length });
+        *known = Some(Order { layout, start, length, room });
     }
 
     /// The object that the value of a member or element is.
