@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What is too long for every change: the release build, a million items against known drift, a line of
-# a gigabyte, many more property cases, minutes of fuzzing. Run by people, whose figures go into the
-# notes of a release.
+# a gigabyte, many more property cases, ten thousand commits in one process, minutes of fuzzing. Run by
+# people, whose figures go into the notes of a release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,5 +12,7 @@ export PROPTEST_CASES="${PROPTEST_CASES:-20000}"
 cargo test --locked -p deployforge-tests --test scenarios -- --nocapture
 cargo test --locked -p deployforge-compare --test properties
 cargo test --locked -p deployforge-canon --features sonic-default
+DEPLOYFORGE_COMMITS="${DEPLOYFORGE_COMMITS:-10000}" \
+    cargo test --release --locked -p deployforge-history --test commits soak -- --nocapture
 DEPLOYFORGE_FUZZ_SECONDS="${DEPLOYFORGE_FUZZ_SECONDS:-300}" \
     cargo test --release --locked -p deployforge-formats --test fuzz -- --nocapture

@@ -8,8 +8,8 @@ use criterion::{BatchSize, Bencher, Criterion, Throughput, criterion_group, crit
 use deployforge_benches::{blocks, inventory};
 use deployforge_canon::{Canon, Decoder, Flat, Normalise, Parser};
 use deployforge_compare::{
-    BaselineBuilder, BatchOrigin, Comparator, DiffOptions, LevelSwitch, Segment, Settings, Tables,
-    Tier, compare,
+    BaselineBuilder, BatchOrigin, Comparator, DiffOptions, LevelSwitch, Owner, Segment, Settings,
+    Tables, Tier, compare,
 };
 use deployforge_formats::{LineReader, Lines, ReadOptions, Reader};
 use deployforge_model::{
@@ -218,6 +218,7 @@ fn epochs(c: &mut Criterion) {
         file: "bench".into(),
         ingested_at: Timestamp(1_900_000_000_000_000),
         stored: false,
+        owner: Owner::NONE,
     };
     let mut group = c.benchmark_group("epochs");
     group.throughput(Throughput::Elements(ITEMS));

@@ -213,7 +213,7 @@ fn places_without_input_are_named() {
         ("none.ndjson", "no file or folder"),
         ("*.csv", "No file matches"),
         ("", "empty"),
-        ("s3://bucket/key", "S3"),
+        ("s3a://bucket/key", "named by s3://"),
     ] {
         for args in [
             &["audit", "--baseline", "base.ndjson", "--snapshot", place][..],

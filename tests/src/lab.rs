@@ -9,17 +9,18 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Outcome, binary, seconds};
+use crate::{Bucket, Outcome, binary, seconds};
 
 /// A temporary folder in which `deployforge` runs, with its data directory `data`.
 #[derive(Debug)]
 pub struct Lab {
     folder: TempDir,
+    variables: Vec<(String, String)>,
 }
 
 impl Default for Lab {
     fn default() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), variables: Vec::new() }
     }
 }
 
@@ -27,6 +28,25 @@ impl Lab {
     /// A new, empty folder.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A new folder, of another machine as it were, whose commands share a place of a bucket.
+    pub fn sharing(bucket: &Bucket, place: &str) -> Self {
+        let mut lab = Self::with_access(bucket);
+        lab.set("DEPLOYFORGE_STORE", place);
+        lab
+    }
+
+    /// A new folder whose commands may read what a bucket holds.
+    pub fn with_access(bucket: &Bucket) -> Self {
+        let mut lab = Self::new();
+        bucket.environment().iter().for_each(|(name, value)| lab.set(name, value));
+        lab
+    }
+
+    /// Sets a variable of the environment of commands to come.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     /// The folder.
@@ -75,11 +95,17 @@ impl Lab {
         let mut command = Command::new("bash");
         command.arg("-c").arg(format!("exec 2>&1\n{line}"));
         self.tame(&mut command);
-        let mut path = std::ffi::OsString::from(binary().parent().expect("it is in a folder"));
-        path.push(":");
-        path.push(std::env::var_os("PATH").unwrap_or_default());
-        command.env("PATH", path).env_remove("DEPLOYFORGE_DATA_DIR");
+        command.env("PATH", with_binary()).env_remove("DEPLOYFORGE_DATA_DIR");
         Started::of(command, line.to_owned(), Vec::new()).finish()
+    }
+
+    /// Starts a shell command line in this folder, with the binary as `deployforge`.
+    pub fn start_shell(&self, line: &str) -> Started {
+        let mut command = Command::new("bash");
+        command.arg("-c").arg(format!("exec {line}"));
+        self.tame(&mut command);
+        command.env("PATH", with_binary());
+        Started::of(command, line.to_owned(), Vec::new())
     }
 
     /// Runs a shell command line in this folder.
@@ -99,7 +125,9 @@ impl Lab {
             .env("HOME", self.folder())
             .env_remove("RUST_LOG")
             .env_remove("NO_COLOR")
-            .env_remove("CLICOLOR_FORCE");
+            .env_remove("CLICOLOR_FORCE")
+            .env_remove("DEPLOYFORGE_STORE")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)));
     }
 
     /// Runs a command to its end.
@@ -117,6 +145,20 @@ impl Lab {
     /// Starts a command.
     pub fn start(&self, args: &[&str]) -> Started {
         Started::of(self.command(args), args.join(" "), Vec::new())
+    }
+
+    /// Starts a command that writes what it says, operational events included, behind what a file of this
+    /// folder holds.
+    pub fn start_logged(&self, args: &[&str], log: &str) -> Started {
+        let mut command = self.command(args);
+        command.env("RUST_LOG", "deployforge=info");
+        let path = self.path(log);
+        let file = std::fs::File::options().create(true).append(true).open(&path);
+        let file = file.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let typed = args.join(" ");
+        let child = command.spawn().unwrap_or_else(|e| panic!("{typed}: {e}"));
+        Started { child, typed, peak_memory: None, stdout: None, stderr: None }
     }
 
     /// The rows of a query on the data directory.
@@ -157,7 +199,12 @@ pub struct Started {
 }
 
 impl Started {
-    fn of(mut command: Command, typed: String, input: Vec<u8>) -> Self {
+    /// Starts a command, with bytes on its standard input; `typed` is what it is called.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started.
+    pub fn of(mut command: Command, typed: String, input: Vec<u8>) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|e| panic!("{typed}: {e}"));
         let mut stdin = child.stdin.take().expect("a pipe");
@@ -177,6 +224,13 @@ impl Started {
     pub fn terminate(&self) {
         let id = self.id().to_string();
         let status = Command::new("kill").args(["-TERM", &id]).status();
+        assert!(status.expect("`kill` can be started").success(), "{} is gone", self.typed);
+    }
+
+    /// Tells it to read its configuration again.
+    pub fn hang_up(&self) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args(["-HUP", &id]).status();
         assert!(status.expect("`kill` can be started").success(), "{} is gone", self.typed);
     }
 
@@ -232,6 +286,14 @@ impl Drop for Started {
         self.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The search path, with the binary's folder before all others.
+fn with_binary() -> std::ffi::OsString {
+    let mut path = std::ffi::OsString::from(binary().parent().expect("it is in a folder"));
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    path
 }
 
 fn gather(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {

@@ -3,10 +3,15 @@
 //! A [`Lab`] is a temporary folder in which commands of the `deployforge` binary run as a user would
 //! type them; an [`Outcome`] is what one came to. [`make`] builds records of every format,
 //! [`Inventory`] a seeded inventory of any size whose drift is known, [`count_leaves`] counts
-//! attributes without any code of the engine. The scenarios in `scenarios/` use nothing else: they
-//! know the command line, the files and the SQL, and no crate that computes.
+//! attributes without any code of the engine. A [`Broker`] is a real Kafka, on machines with Java, a
+//! [`Bucket`] a real S3 server, on machines with Go. A [`Client`] speaks HTTP with curl.
+//! The scenarios in `scenarios/` use nothing else: they know the command line, the files and the
+//! SQL, and no crate that computes.
 
 mod binary;
+mod broker;
+mod bucket;
+mod http;
 mod inventory;
 mod lab;
 pub mod make;
@@ -14,6 +19,9 @@ mod outcome;
 mod places;
 
 pub use binary::binary;
+pub use broker::{Broker, Compression, Message, Producer, Read};
+pub use bucket::Bucket;
+pub use http::{Answer, Client, Request, free_address, until_closed};
 pub use inventory::{Drift, Inventory, Round};
 pub use lab::{Lab, Started};
 pub use outcome::Outcome;
@@ -38,4 +46,14 @@ pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
 /// The whole number of a member; panics where there is none, naming it.
 pub fn number(value: &Value, member: &str) -> u64 {
     value[member].as_u64().unwrap_or_else(|| panic!("no whole number `{member}` in {value}"))
+}
+
+/// Says loudly that the present test did not run, and why.
+pub fn say_not_run(reason: &str) {
+    use std::io::Write as _;
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    // Not `eprintln!`, whose text is shown only of tests that fail.
+    let line = format!("\n!!! {test} DID NOT RUN: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

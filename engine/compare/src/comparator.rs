@@ -10,7 +10,7 @@ use deployforge_model::{
 use rayon::prelude::*;
 
 use crate::baseline::Baseline;
-use crate::entry::{Entry, Identity, Restored, Unseen};
+use crate::entry::{Entry, Identity, Owner, Restored, Unseen};
 use crate::findings::OpenFinding;
 use crate::group::Groups;
 use crate::index::{Aliases, Declared, is_global, lock, per_thread};
@@ -37,18 +37,25 @@ pub struct Comparator {
     /// Globally unique names of declared resources, made when first one is looked for.
     aliases: OnceLock<Aliases>,
     pub(crate) dialects: HashSet<Dialect>,
-    sweeps: HashMap<(Arc<str>, String), SweepState>,
-    sequence: u32,
+    pub(crate) sweeps: HashMap<SweepKey, SweepState>,
+    pub(crate) sequence: u32,
     /// One per thread.
     pub(crate) tools: Vec<Mutex<Tools>>,
 }
 
+/// A source, the partition of it in which the sweep stands, and the sweep's id.
+pub(crate) type SweepKey = (Arc<str>, Owner, String);
+
+/// A sweep under way.
 #[derive(Debug)]
-struct SweepState {
-    scopes: Vec<Scope>,
-    since: u32,
-    dialects: HashSet<Dialect>,
-    complete: bool,
+pub(crate) struct SweepState {
+    pub(crate) scopes: Vec<Scope>,
+    /// The first epoch that can see what it lists.
+    pub(crate) since: u32,
+    /// The offset in its partition at which it began.
+    pub(crate) at: i64,
+    pub(crate) dialects: HashSet<Dialect>,
+    pub(crate) complete: bool,
 }
 
 /// One resource as it is now, for listing.
@@ -329,8 +336,8 @@ impl Comparator {
                 }
             }
         }
-        for ((source, _), sweep) in &mut self.sweeps {
-            if *source == origin.source {
+        for ((source, owner, _), sweep) in &mut self.sweeps {
+            if *source == origin.source && *owner == origin.owner {
                 sweep.dialects.extend(&dialects);
             }
         }
@@ -365,8 +372,8 @@ impl Comparator {
         (self.shards.iter().map(Shard::bytes).sum(), self.context.shapes.len())
     }
 
-    /// A listing of `scope` by a source begins.
-    pub fn sweep_start(&mut self, source: &Arc<str>, id: &str, scope: Scope) {
+    /// A listing of `scope` by a source begins, at an offset of its partition.
+    pub fn sweep_start(&mut self, origin: &BatchOrigin, id: &str, scope: Scope, at: i64) {
         if self.sweeps.len() >= SWEEPS_MAX
             && let Some(oldest) =
                 self.sweeps.iter().min_by_key(|(_, sweep)| sweep.since).map(|(key, _)| key.clone())
@@ -376,16 +383,17 @@ impl Comparator {
         let sweep = SweepState {
             scopes: vec![scope.canonical()],
             since: self.sequence + 1,
+            at,
             dialects: HashSet::new(),
             complete: true,
         };
-        self.sweeps.insert((Arc::clone(source), id.to_owned()), sweep);
+        self.sweeps.insert((Arc::clone(&origin.source), origin.owner, id.to_owned()), sweep);
     }
 
     /// Something of this source could not be read: its sweeps under way prove nothing missing.
-    pub fn sweep_damaged(&mut self, source: &Arc<str>) {
-        for ((of, _), sweep) in &mut self.sweeps {
-            if of == source {
+    pub fn sweep_damaged(&mut self, origin: &BatchOrigin) {
+        for ((source, owner, _), sweep) in &mut self.sweeps {
+            if *source == origin.source && *owner == origin.owner {
                 sweep.complete = false;
             }
         }
@@ -401,8 +409,8 @@ impl Comparator {
         scopes: Option<Vec<Scope>>,
         dialect: Dialect,
     ) -> Output {
-        let Some(mut sweep) = self.sweeps.remove(&(Arc::clone(&origin.source), id.to_owned()))
-        else {
+        let key = (Arc::clone(&origin.source), origin.owner, id.to_owned());
+        let Some(mut sweep) = self.sweeps.remove(&key) else {
             return Output::default();
         };
         if let Some(scopes) = scopes {

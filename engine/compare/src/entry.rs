@@ -1,6 +1,6 @@
 //! What is known of one resource, and how it comes back from the history.
 //!
-//! An [`Entry`] is 80 bytes and there is one per resource; what only those need that are not simply
+//! An [`Entry`] is 88 bytes and there is one per resource; what only those need that are not simply
 //! in sync stands in a [`Detail`] of their own.
 
 use std::sync::Arc;
@@ -40,6 +40,8 @@ pub(crate) struct Entry {
     dialect: Dialect,
     /// Which facts hold; see the constants.
     facts: u8,
+    /// The partition whose observations it comes of.
+    pub(crate) owner: Owner,
     /// What only resources that are not simply in sync need.
     pub(crate) detail: Option<Box<Detail>>,
 }
@@ -54,6 +56,18 @@ const RECALLED: u8 = 8;
 const PUT_OUT: u8 = 16;
 /// Its row in the baseline cannot be compared just so: deposed, or declared twice.
 const SPECIAL: u8 = 32;
+/// It was settled by something else than an observation since it was last kept.
+const SETTLED: u8 = 64;
+
+/// The partition of a stream to which the state of a resource belongs, as one process numbers those that
+/// it reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Owner(pub u16);
+
+impl Owner {
+    /// No partition: files, and what was never observed.
+    pub const NONE: Self = Self(0);
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Detail {
@@ -99,6 +113,7 @@ impl Entry {
             reason: None,
             dialect: Dialect::Native,
             facts: 0,
+            owner: Owner::NONE,
             detail: None,
         }
     }
@@ -141,6 +156,52 @@ impl Entry {
 
     pub(crate) fn set_recalled(&mut self, recalled: bool) {
         self.set(RECALLED, recalled);
+    }
+
+    /// Whether it was settled by something else than an observation since it was last kept.
+    pub(crate) fn was_settled(&self) -> bool {
+        self.facts & SETTLED != 0
+    }
+
+    pub(crate) fn set_settled(&mut self, settled: bool) {
+        self.set(SETTLED, settled);
+    }
+
+    /// An observation of a partition is about it; whether those before were another's.
+    #[inline]
+    pub(crate) fn belongs(&mut self, owner: Owner) -> bool {
+        let before = std::mem::replace(&mut self.owner, owner);
+        before != owner && before != Owner::NONE
+    }
+
+    /// What is known of it is its partition's, which goes: only what the baseline says stays. The
+    /// baseline's fingerprints are not known any more.
+    pub(crate) fn forget(&mut self) {
+        self.facts &= SPECIAL | CLAIMED_TWICE;
+        (self.raw, self.canonical, self.version, self.observed_at, self.seen) = (0, 0, 0, 0, 0);
+        (self.verdict, self.reason, self.detail) = (None, None, None);
+        self.owner = Owner::NONE;
+    }
+
+    /// Whether it is in sync, as was put out, and nothing more is known of it.
+    pub(crate) fn is_simple(&self) -> bool {
+        self.verdict == Some(Verdict::InSync) && self.detail.is_none() && self.facts & PUT_OUT != 0
+    }
+
+    /// Whether its verdict was put out.
+    pub(crate) fn is_put_out(&self) -> bool {
+        self.facts & PUT_OUT != 0
+    }
+
+    /// Takes up a verdict that was put out before.
+    pub(crate) fn take_up(
+        &mut self,
+        (verdict, reason): (Option<Verdict>, Option<UnknownReason>),
+        put_out: bool,
+        detail: Option<Box<Detail>>,
+    ) {
+        (self.verdict, self.reason, self.detail) = (verdict, reason, detail);
+        self.set(PUT_OUT, put_out);
     }
 
     #[inline]
@@ -264,6 +325,8 @@ impl Entry {
         self.facts = self.facts & !KNOWN | known.facts & KNOWN;
         (self.version, self.observed_at, self.seen) =
             (known.version, known.observed_at, known.seen);
+        self.owner = known.owner;
+        self.set_settled(true);
         (self.verdict, self.reason, self.detail) = (known.verdict, known.reason, known.detail);
         if let Some(identity) = identity {
             self.detail().identity = Some(identity);
@@ -334,6 +397,6 @@ mod tests {
 
     #[test]
     fn an_entry_is_small() {
-        assert!(size_of::<Entry>() <= 80, "{}", size_of::<Entry>());
+        assert!(size_of::<Entry>() <= 88, "{}", size_of::<Entry>());
     }
 }

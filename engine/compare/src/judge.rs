@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::claim::Claim;
 use crate::diff::{Comparison, Difference, compare};
-use crate::entry::{Entry, Identity, Unseen};
+use crate::entry::{Entry, Identity, Owner, Unseen};
 use crate::findings::OpenFinding;
 use crate::order::{Order, latest, order};
 use crate::output::{Head, Output, RejectRow, StateRow, Subject, VerdictRow};
@@ -495,6 +495,10 @@ pub(crate) fn conclude(
     // The next observation is judged afresh, even if it is the one from before.
     entry.raw = 0;
     entry.canonical = 0;
+    entry.set_settled(true);
+    if entry.owner == Owner::NONE {
+        entry.owner = origin.owner;
+    }
     let now = origin.ingested_at;
     if let Some(row) = context.row(entry) {
         let (key, address) = (row.parts(), row.address());

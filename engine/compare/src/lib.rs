@@ -11,6 +11,7 @@
 //! Given the same bytes, times and baseline it gives the same findings.
 
 mod baseline;
+mod checkpoint;
 mod claim;
 mod comparator;
 mod diff;
@@ -32,9 +33,10 @@ mod short;
 mod succeed;
 
 pub use baseline::{Added, Baseline, BaselineBuilder, RowTable};
+pub use checkpoint::{NotACheckpoint, Taken};
 pub use comparator::{Comparator, ResourceView};
 pub use diff::{Comparison, DiffOptions, Difference, compare};
-pub use entry::Restored;
+pub use entry::{Owner, Restored};
 pub use findings::{FindingRow, OpenFinding};
 pub use judge::state_hash;
 pub use maker::{MadeRow, NotAdded, RowMaker};

@@ -257,6 +257,8 @@ pub struct Output {
     pub scrubbed: Scrubbed,
     /// Records that a scan had claimed and the parser refused.
     pub unread: u64,
+    /// Observations of resources that another partition spoke of before.
+    pub strayed: u64,
     /// Counts by group, before they are named in `checks`; empty in what a comparator gives.
     pub groups: Vec<CheckCounts>,
 }
@@ -412,6 +414,7 @@ impl Output {
         self.attribute_checks += other.attribute_checks;
         self.collisions += other.collisions;
         self.unread += other.unread;
+        self.strayed += other.strayed;
         self.scrubbed.add(other.scrubbed);
         self.count();
     }

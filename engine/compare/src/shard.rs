@@ -15,7 +15,7 @@ use deployforge_policy::Policy;
 
 use crate::claim::Claim;
 use crate::diff::DiffOptions;
-use crate::entry::{Entry, Restored, Unseen};
+use crate::entry::{Entry, Owner, Restored, Unseen};
 use crate::group::Groups;
 use crate::guides::Guides;
 use crate::index::Index;
@@ -160,6 +160,8 @@ pub struct BatchOrigin {
     pub ingested_at: Timestamp,
     /// The states are canonical JSON that we wrote, with hashes of secrets in it.
     pub stored: bool,
+    /// The partition it was read from.
+    pub owner: Owner,
 }
 
 /// A part of an epoch: observations of one file, in order.
@@ -279,6 +281,10 @@ impl Shard {
         self.slabs.iter().flatten()
     }
 
+    pub(crate) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.slabs.iter_mut().flatten()
+    }
+
     /// All entries, when nothing more is asked of the shard.
     pub(crate) fn into_entries(self) -> impl Iterator<Item = Entry> {
         self.slabs.into_iter().flatten()
@@ -384,6 +390,7 @@ impl Shard {
             return;
         }
         entry.seen = sequence;
+        out.strayed += u64::from(entry.belongs(origin.owner));
         let parser = &mut tools.parser;
         let mut judge = Judge { context, observation, claim, origin, entry, parser, out };
         judge.observe(routed.is_unmapped(), raw);
@@ -412,7 +419,9 @@ impl Shard {
     ) -> Output {
         let mut out = Output::default();
         for entry in self.slabs.iter_mut().flatten() {
-            if entry.seen >= since {
+            // What another partition's observations speak of is not this one's to miss.
+            let others = entry.owner != origin.owner && entry.owner != Owner::NONE;
+            if entry.seen >= since || (others && origin.owner != Owner::NONE) {
                 continue;
             }
             if let Some(unseen) = decide(context, entry) {

@@ -63,6 +63,7 @@ impl<'a> Short<'a> {
         let (version, observed_at) = self.when(routed);
         out.observations += 1;
         entry.seen = self.sequence;
+        out.strayed += u64::from(entry.belongs(self.origin.owner));
         match order(entry, version, observed_at) {
             Order::Newer => {
                 entry.set_recalled(false);

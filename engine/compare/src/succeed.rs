@@ -134,6 +134,7 @@ fn judge_text(
     let judgement =
         Judgement::of(context, kind, compare(&expected, &observed, options, policy, kind));
     entry.canonical = State { root: observed }.fingerprint(&context.seed);
+    entry.set_settled(true);
     put(context, entry, row, judgement, one.state_hash.clone(), origin, out);
     Some(())
 }

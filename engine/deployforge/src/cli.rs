@@ -20,6 +20,9 @@ pub(crate) struct Cli {
     /// Where history, baselines and keys are kept [default: ./deployforge-data].
     #[arg(long, global = true, env = "DEPLOYFORGE_DATA_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) data_dir: Option<PathBuf>,
+    /// A store that machines share, for all of that: `s3://BUCKET/PREFIX`, `gs://…`, `az://…`.
+    #[arg(long, global = true, env = "DEPLOYFORGE_STORE", value_name = "URL")]
+    pub(crate) store: Option<String>,
     /// When to colour output.
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto)]
     pub(crate) color: Colour,
@@ -46,6 +49,7 @@ pub(crate) enum Command {
     Baseline(Baseline),
     Query(Query),
     Sql(Sql),
+    Events(Events),
     Generate(Generate),
     #[command(subcommand)]
     Config(Config),
@@ -67,6 +71,27 @@ pub(crate) struct Demo {
     pub(crate) pace: Option<u64>,
 }
 
+/// Prints committed transitions as CloudEvents, one a line: what the event bus is told.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  deployforge events --limit 10
+  deployforge events --after 1200 | jq .type
+
+The ledger holds the last 200 commits or more; older ones are in the tables only. To have events
+published to Kafka while `run` runs, write `events` into the configuration file.")]
+pub(crate) struct Events {
+    /// The configuration file, for `data_dir`, `store` and `events.source`.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+    /// Only what was committed after this commit [default: all that is there].
+    #[arg(long, value_name = "COMMIT")]
+    pub(crate) after: Option<u64>,
+    /// So many events at most.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+}
+
 /// Streams observations into the history: from files, folders that are watched, standard input.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -81,7 +106,8 @@ pub(crate) struct Run {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
-    /// A file, folder, glob or `-`, with its format before it if need be: `aws-config:items.json`.
+    /// A file, folder, glob or `-`, with its format before it if need be: `aws-config:items.json`; an
+    /// object or prefix of a store: `s3://BUCKET/PREFIX`; or a topic: `kafka://HOST:PORT/TOPIC`.
     #[arg(long = "source", value_name = "[FORMAT:]PATH")]
     pub(crate) sources: Vec<String>,
     /// An imported baseline, by name or `NAME@VERSION`.

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::process::ExitCode;
 
+use deployforge_store::StoreError;
+
 /// What a command came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -33,11 +35,13 @@ pub(crate) struct CommandError {
     pub(crate) message: String,
     pub(crate) hints: Vec<String>,
     pub(crate) broken_pipe: bool,
+    /// Whether it may pass by itself, as a store's silence does.
+    pub(crate) passes: bool,
 }
 
 impl CommandError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hints: Vec::new(), broken_pipe: false }
+        Self { message: message.into(), hints: Vec::new(), broken_pipe: false, passes: false }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -49,8 +53,8 @@ impl CommandError {
     pub(crate) fn io(what: impl Display, error: &std::io::Error) -> Self {
         Self {
             message: format!("{what}: {error}"),
-            hints: Vec::new(),
             broken_pipe: error.kind() == std::io::ErrorKind::BrokenPipe,
+            ..Self::new("")
         }
     }
 }
@@ -70,17 +74,50 @@ from_display!(
     deployforge_history::HistoryError,
     deployforge_pipeline::ImportError,
     deployforge_pipeline::RecordError,
+    deployforge_pipeline::WorkerError,
     deployforge_policy::PolicyError,
     deployforge_canon::RuleError,
-    deployforge_sources::SourceError,
-    deployforge_state::StateError,
 );
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        const CREDENTIALS: &str = "credentials come from `store_options` or the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+        const ENDPOINT: &str = "a server of your own needs `aws_endpoint` in `store_options`, or AWS_ENDPOINT, and without TLS `aws_allow_http`";
+        let hints = match &error {
+            StoreError::Url { .. } | StoreError::Option { .. } => &[][..],
+            StoreError::Refused { .. } => &[CREDENTIALS],
+            StoreError::Absent { .. } => &[ENDPOINT],
+            // Without credentials it is the machine's own service that is asked for some, in vain.
+            StoreError::Failed { .. } => &[CREDENTIALS, ENDPOINT],
+        };
+        let this = Self { passes: !hints.is_empty(), ..Self::new(error.to_string()) };
+        hints.iter().fold(this, |this, hint| this.hint(*hint))
+    }
+}
+
+impl From<deployforge_sources::SourceError> for CommandError {
+    fn from(error: deployforge_sources::SourceError) -> Self {
+        match error {
+            deployforge_sources::SourceError::Store { error } => error.into(),
+            other => Self::new(other.to_string()),
+        }
+    }
+}
+
+impl From<deployforge_state::StateError> for CommandError {
+    fn from(error: deployforge_state::StateError) -> Self {
+        match error {
+            deployforge_state::StateError::Store(error) => error.into(),
+            other => Self::new(other.to_string()),
+        }
+    }
+}
 
 impl From<deployforge_sql::SqlError> for CommandError {
     fn from(error: deployforge_sql::SqlError) -> Self {
         let message = error.to_string();
         let broken_pipe = message.contains("Broken pipe");
-        let mut this = Self { message, hints: Vec::new(), broken_pipe };
+        let mut this = Self { broken_pipe, ..Self::new(message) };
         if this.message.contains("not found") || this.message.contains("No field named") {
             this = this.hint("`show tables` lists the tables, `describe NAME` the columns of one");
         } else if this.message.contains("not supported: ") || this.message.contains("not supported")

@@ -7,16 +7,20 @@ mod cli;
 mod commands;
 mod config;
 mod error;
+mod events;
+mod home;
+mod operations;
 mod render;
 mod report;
 mod setup;
+mod source;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Colour};
+use crate::cli::{Cli, Colour, Command};
 use crate::error::CommandError;
 
 /// mimalloc: states are many small trees, made and dropped on all cores, which is where the system
@@ -31,7 +35,7 @@ fn main() -> ExitCode {
         Colour::Always => anstream::ColorChoice::Always.write_global(),
         Colour::Never => anstream::ColorChoice::Never.write_global(),
     }
-    start_log(cli.quiet);
+    start_log(&cli);
     match commands::run(&cli) {
         Ok(outcome) => outcome.into(),
         Err(CommandError { broken_pipe: true, .. }) => ExitCode::SUCCESS,
@@ -56,9 +60,14 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to stderr; `RUST_LOG` chooses, by default our warnings alone: what a library calls an error
-/// may be a question we asked it, such as whether a table exists.
-fn start_log(quiet: bool) {
-    let default = if quiet { "off" } else { "off,deployforge=warn" };
+/// may be a question we asked it, such as whether a table exists. Who lets a stream run wants to know
+/// more than who waits for a command.
+fn start_log(cli: &Cli) {
+    let default = match &cli.command {
+        _ if cli.quiet => "off",
+        Command::Run(run) if !run.once => "off,deployforge=info",
+        _ => "off,deployforge=warn",
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     tracing_subscriber::fmt()

@@ -1,7 +1,6 @@
-//! What commands share: data directory, keys, comparator settings, clock, signals.
+//! What commands share: keys, comparator settings, clock, signals, recorders and sessions.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,67 +12,12 @@ use deployforge_model::{BaselineKind, Clock, Dialect, SystemClock};
 use deployforge_pipeline::{Recorder, open_findings};
 use deployforge_policy::Policy;
 use deployforge_sql::{Extra, Session};
-use deployforge_state::{DataDir, Manifest, Purpose};
+use deployforge_state::{DataDir, Manifest};
 use tokio::runtime::Runtime;
 
-use crate::cli::{Cli, Judge, Normalise as NormaliseFlag};
+use crate::cli::{Judge, Normalise as NormaliseFlag};
 use crate::config::ConfigFile;
 use crate::error::CommandError;
-use crate::render;
-
-/// The data directory that the command line, else the configuration names.
-pub(crate) fn data_dir(cli: &Cli, config: &ConfigFile) -> PathBuf {
-    cli.data_dir
-        .clone()
-        .or_else(|| config.data_dir.clone())
-        .unwrap_or_else(|| PathBuf::from("deployforge-data"))
-}
-
-/// Opens or makes the data directory and takes it for writing.
-pub(crate) fn open_for_writing(
-    root: &std::path::Path,
-    purpose: Purpose,
-) -> Result<DataDir, CommandError> {
-    let mut dir = DataDir::create(root, purpose, &mut random)?;
-    dir.lock()?;
-    Ok(dir)
-}
-
-/// Opens the data directory for work of the user's. Where it is the demo's, that is said: the demo
-/// throws its history away.
-pub(crate) fn open_for_work(root: &std::path::Path) -> Result<DataDir, CommandError> {
-    open_for_writing(root, purpose_of(root)?)
-}
-
-fn purpose_of(root: &std::path::Path) -> Result<Purpose, CommandError> {
-    let purpose = DataDir::open(root)?.map_or(Purpose::Work, |dir| dir.purpose());
-    if purpose == Purpose::Demo {
-        anstream::eprintln!(
-            "{}note:{} {} is the demo's data directory; the next `demo` starts afresh in it. Name another with --data-dir",
-            render::CYAN,
-            render::RESET,
-            root.display()
-        );
-    }
-    Ok(purpose)
-}
-
-/// Opens or makes the data directory to add a baseline, which may be done beside a running engine.
-pub(crate) fn open_for_baselines(root: &std::path::Path) -> Result<DataDir, CommandError> {
-    let purpose = purpose_of(root)?;
-    let mut dir = DataDir::create(root, purpose, &mut random)?;
-    dir.lock_baselines()?;
-    Ok(dir)
-}
-
-/// Opens a data directory that must exist.
-pub(crate) fn open_existing(root: &std::path::Path) -> Result<DataDir, CommandError> {
-    DataDir::open(root)?.ok_or_else(|| {
-        CommandError::new(format!("there is no data directory at {}", root.display()))
-            .hint("`deployforge demo --once` makes one with example data")
-            .hint("name another with --data-dir or DEPLOYFORGE_DATA_DIR")
-    })
-}
 
 /// Fills bytes from the system's random source.
 pub(crate) fn random(bytes: &mut [u8]) {
@@ -229,6 +173,27 @@ pub(crate) fn stop_flag(runtime: &Runtime) -> Arc<AtomicBool> {
     stop
 }
 
+/// A flag that SIGHUP sets, each time.
+pub(crate) fn hangup_flag(runtime: &Runtime) -> Arc<AtomicBool> {
+    let hangup = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let flag = Arc::clone(&hangup);
+        // From here on the signal ends nothing any more.
+        let entered = runtime.enter();
+        if let Ok(mut signals) = signal(SignalKind::hangup()) {
+            runtime.spawn(async move {
+                while signals.recv().await.is_some() {
+                    flag.store(true, Ordering::Relaxed);
+                }
+            });
+        }
+        drop(entered);
+    }
+    hangup
+}
+
 async fn wait_for_signal() -> std::io::Result<()> {
     #[cfg(unix)]
     {
@@ -265,7 +230,7 @@ pub(crate) struct Past {
 
 /// Opens or makes the directory's history and reads what it last knew.
 pub(crate) fn past(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Past, CommandError> {
-    let history = runtime.block_on(History::create(&dir.history()))?;
+    let history = runtime.block_on(History::create_at(&dir.history()?, dir.root()))?;
     let session = runtime.block_on(Session::new(&history, Vec::new()))?;
     let known = runtime.block_on(session.restore())?;
     let resources = open_findings(&known.verdicts, &known.findings)?;
@@ -275,7 +240,7 @@ pub(crate) fn past(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Past, Comman
 
 /// A read-only session on the directory's history.
 pub(crate) fn session(dir: &DataDir, runtime: &Arc<Runtime>) -> Result<Session, CommandError> {
-    let history = runtime.block_on(History::open(&dir.history()))?;
+    let history = runtime.block_on(History::open_at(&dir.history()?))?;
     let baselines = baselines_table(&dir.baselines()?)?;
     Ok(runtime.block_on(Session::new(&history, vec![baselines]))?)
 }

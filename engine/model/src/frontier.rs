@@ -72,6 +72,9 @@ pub struct Moved {
     pub from: Option<LastOffset>,
     /// Where it stands after.
     pub to: LastOffset,
+    /// The number of the commit that moved it last, if the writer knows its state as of then.
+    #[serde(default)]
+    pub after: Option<u64>,
 }
 
 /// How a file looked when it was read to the end.

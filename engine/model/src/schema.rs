@@ -61,6 +61,23 @@ pub fn observation_batch() -> SchemaRef {
     schema(fields)
 }
 
+/// What is known of the resources of one partition, as far as it changed since it was last kept.
+///
+/// `key128` is the key's 128 bits under the deployment's seed, big-endian; `raw` and `canonical` are
+/// seeded fingerprints, 0 where none is known; `seen` is the offset of the newest sweep under way that
+/// has listed it; `detail` is JSON, null for what is simply in sync.
+pub fn checkpoint() -> SchemaRef {
+    schema(vec![
+        Field::new("key128", DataType::FixedSizeBinary(16), false),
+        Field::new("raw", DataType::UInt64, false),
+        Field::new("canonical", DataType::UInt64, false),
+        Field::new("version", DataType::UInt64, true),
+        time("observed_at", true),
+        Field::new("seen", DataType::Int64, true),
+        utf8("detail", true),
+    ])
+}
+
 /// Records of one block on the hot path: what a scan found, and where.
 ///
 /// `key128` is the key's 128 bits, little-endian; `record` the records as read, all in one block;

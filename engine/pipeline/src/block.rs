@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use deployforge_model::Block;
+use deployforge_model::{Block, Timestamp};
+use deployforge_sources::Message;
 
 use crate::LIMITS;
 
@@ -18,22 +19,48 @@ pub enum LineBlock {
     Read(Block),
     /// Still in their file.
     InFile(FileRange),
+    /// Messages of one line each: the block, and the offset of the first.
+    Messages(Block, i64, Option<Timestamp>),
+    /// Messages that are read one by one.
+    Single(Vec<Message>),
 }
 
 impl LineBlock {
     /// Bytes.
     pub fn length(&self) -> usize {
         match self {
-            Self::Read(block) => block.bytes.len(),
+            Self::Read(block) | Self::Messages(block, ..) => block.bytes.len(),
             Self::InFile(range) => range.length,
+            Self::Single(messages) => {
+                let payloads = messages.iter().filter_map(|one| one.payload.as_ref());
+                payloads.map(Vec::len).sum()
+            }
         }
     }
 
     /// The lines themselves. Fails if they are no longer in the file.
     pub fn block(&self) -> io::Result<Block> {
         match self {
-            Self::Read(block) => Ok(block.clone()),
+            Self::Read(block) | Self::Messages(block, ..) => Ok(block.clone()),
             Self::InFile(range) => range.read(),
+            Self::Single(_) => Ok(Block::new(Vec::new(), 0)),
+        }
+    }
+
+    /// The offset of the first message, if it holds messages.
+    pub(crate) fn first(&self) -> Option<i64> {
+        match self {
+            Self::Read(_) | Self::InFile(_) => None,
+            Self::Messages(_, first, _) => Some(*first),
+            Self::Single(messages) => messages.first().map(|message| message.offset),
+        }
+    }
+
+    /// The time that stands in where a record has none.
+    pub(crate) fn time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Messages(_, _, time) => *time,
+            _ => None,
         }
     }
 }

@@ -1,21 +1,23 @@
 //! The engine: feeds in, output gathered.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 
 use deployforge_compare::{
-    BatchOrigin, Comparator, Levels, Output, Prepared, RejectRow, Rules, Scrubbed, Segment,
+    BatchOrigin, Comparator, Levels, Output, Owner, Prepared, RejectRow, Rules, Scrubbed, Segment,
     Unsettled,
 };
 use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
     Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
-    RejectCode, Scope, SourcePosition, Sweep,
+    RejectCode, Scope, SourcePosition, Sweep, Timestamp,
 };
 use rayon::prelude::*;
 
 use crate::feed::scope_of;
+use crate::lines::Lines;
+use crate::message::ReadMessage;
 use crate::{Feed, LIMITS, LineBlock};
 
 /// Canonical states by the hash under which the history knows them.
@@ -32,12 +34,16 @@ pub struct Totals {
     pub unreadable: u64,
     /// Records refused, repeated ones included.
     pub rejects: u64,
+    /// The same by their codes.
+    pub reject_codes: BTreeMap<&'static str, u64>,
     /// The first refusals, for people: file, position and reason.
     pub first_rejects: Vec<String>,
     /// What readers skipped or assumed, by file.
     pub notes: Vec<String>,
     /// Observations that were older than what was known of their resource.
     pub late: u64,
+    /// Observations of resources that another partition spoke of before.
+    pub strayed: u64,
     /// Observations per level of check.
     pub levels: Levels,
     /// Attributes that were compared one by one.
@@ -61,32 +67,27 @@ const NOTES: usize = 1000;
 #[derive(Debug)]
 pub struct Engine {
     comparator: Comparator,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
     output: Output,
     totals: Totals,
     known_rejects: HashSet<String>,
     lines: Option<Lines>,
-}
-
-/// A file of one record a line, while it is read.
-#[derive(Debug)]
-struct Lines {
-    source: Arc<str>,
-    file: Arc<str>,
-    reader: Box<LineReader>,
-    scopes: HashSet<Scope>,
-    /// The epoch that is gathered.
-    blocks: Vec<LineBlock>,
-    bytes: usize,
-    /// When its first block came, in microseconds.
-    since: i64,
+    /// Partitions that are read.
+    pub(crate) partitions: BTreeMap<Owner, Lines>,
 }
 
 /// What a block came to, in order.
 enum Found {
-    Rows { frame: usize, first: u32, rows: u32 },
+    Rows {
+        frame: usize,
+        first: u32,
+        rows: u32,
+    },
     Batch(Box<ObservationBatch>),
-    Sweep(Sweep),
+    /// With the offset at which it stands.
+    Sweep(Sweep, i64),
+    /// A message that listed all there is ends.
+    Listed(String, Vec<Scope>, Dialect),
     Reject(Reject),
 }
 
@@ -104,12 +105,17 @@ impl Engine {
             totals: Totals::default(),
             known_rejects,
             lines: None,
+            partitions: BTreeMap::new(),
         }
     }
 
     /// What is known now.
     pub fn comparator(&self) -> &Comparator {
         &self.comparator
+    }
+
+    pub(crate) fn comparator_mut(&mut self) -> &mut Comparator {
+        &mut self.comparator
     }
 
     /// Counts so far.
@@ -166,15 +172,14 @@ impl Engine {
         }
         match feed {
             Feed::Lines { source, file, reader, scopes } => {
-                let blocks = Vec::new();
-                self.lines =
-                    Some(Lines { source, file, reader, scopes, blocks, bytes: 0, since: 0 });
+                self.lines = Some(Lines::new((source, file), reader, scopes, None));
             }
             Feed::Block(block) => self.block(block),
             Feed::Piece(bytes) => self.piece(&bytes),
             Feed::LinesEnd { rest, reason, .. } => self.end_lines(&rest, reason.as_deref()),
             Feed::FileStart { source, file } => {
-                self.comparator.sweep_start(&source, &file_sweep(&file), Scope::default());
+                let origin = self.origin(source);
+                self.comparator.sweep_start(&origin, &file_sweep(&file), Scope::default(), 0);
             }
             Feed::Batch { source, file, batch } => {
                 let origin = BatchOrigin { file, ..self.origin(source) };
@@ -184,7 +189,7 @@ impl Engine {
                 let output = self.comparator.apply(&batch, &origin);
                 self.gather(output);
             }
-            Feed::Sweep { source, sweep } => self.sweep(source, sweep),
+            Feed::Sweep { source, sweep } => self.sweep(&self.origin(source), sweep, 0),
             Feed::Reject { source, file, reject } => self.reject(&source, &file, reject),
             Feed::Progress { bytes } => self.totals.bytes += bytes,
             Feed::FileEnd { source, file, summary, scopes, .. } => {
@@ -224,17 +229,7 @@ impl Engine {
 
     fn block(&mut self, block: LineBlock) {
         let Some(lines) = &mut self.lines else { return };
-        let now = self.clock.now().micros();
-        if lines.blocks.is_empty() {
-            lines.since = now;
-        }
-        lines.bytes += block.length();
-        lines.blocks.push(block);
-        // A source that gives little at a time is not kept waiting, nor given a block for every line.
-        if lines.bytes >= LIMITS.epoch_bytes
-            || lines.blocks.len() >= LIMITS.epoch_blocks
-            || now - lines.since >= LIMITS.epoch_micros
-        {
+        if lines.push(block, self.clock.now()) {
             self.flush();
         }
     }
@@ -247,9 +242,7 @@ impl Engine {
     /// Judges what was gathered: one epoch. To be called when nothing more is at hand.
     pub fn flush(&mut self) {
         let Some(mut lines) = self.lines.take() else { return };
-        let blocks = std::mem::take(&mut lines.blocks);
-        lines.bytes = 0;
-        let read = if blocks.is_empty() { Ok(()) } else { self.epoch(&mut lines, &blocks) };
+        let read = self.epoch(&mut lines);
         self.lines = Some(lines);
         // What cannot be read any more ends the file where it is.
         if let Err(error) = read {
@@ -257,9 +250,14 @@ impl Engine {
         }
     }
 
-    /// One epoch: its blocks are read and scanned on all cores, what a scan left over is parsed on all
-    /// cores, and then all shards judge. Fails after the last block that could be read.
-    fn epoch(&mut self, lines: &mut Lines, blocks: &[LineBlock]) -> io::Result<()> {
+    /// One epoch of what was gathered: its blocks are read and scanned on all cores, what a scan left over
+    /// is parsed on all cores, and then all shards judge. Fails after the last block that could be read.
+    pub(crate) fn epoch(&mut self, lines: &mut Lines) -> io::Result<()> {
+        let blocks = std::mem::take(&mut lines.blocks);
+        lines.bytes = 0;
+        if blocks.is_empty() {
+            return Ok(());
+        }
         let reader = &*lines.reader;
         let comparator = &self.comparator;
         // Each block on one core, while it is in that core's cache.
@@ -268,13 +266,17 @@ impl Engine {
             .map(|block| {
                 let scan = reader.scan(&block.block()?);
                 let prepared = comparator.prepare(&scan.frame);
-                Ok((scan, prepared))
+                Ok((scan, (prepared, lines.read_single(block))))
             })
             .collect();
         let mut end = Ok(());
         let whole = read.into_iter().map_while(|read| read.map_err(|error| end = Err(error)).ok());
         let (mut scans, prepared): (Vec<_>, Vec<_>) = whole.unzip();
-        for scan in &mut scans {
+        let (prepared, single): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
+        for (scan, block) in scans.iter_mut().zip(&blocks) {
+            if let Some(first) = block.first() {
+                lines.reader.go_to(first as u64);
+            }
             lines.reader.number(scan);
         }
         let reader = &*lines.reader;
@@ -285,7 +287,11 @@ impl Engine {
         let mut found = Vec::with_capacity(scans.len());
         for (at, (scan, parsed)) in scans.iter().zip(parsed).enumerate() {
             let records = parsed.map(|parsed| parsed.records).unwrap_or_default();
-            self.order(lines, at, scan.frame.len() as u32, records, &mut found);
+            let (first, time) = (blocks[at].first(), blocks[at].time());
+            self.order(lines, (at, scan.frame.len() as u32), records, (first, time), &mut found);
+        }
+        for (message, first) in single.into_iter().flatten() {
+            self.order_message(lines, message, first, &mut found);
         }
         if scans.iter().any(|scan| !scan.frame.is_empty()) {
             self.totals.dialects.extend(scans.first().map(|scan| scan.frame.dialect));
@@ -295,18 +301,19 @@ impl Engine {
         end
     }
 
-    /// Puts the rows of a frame and the records between them in order.
+    /// Puts the rows of a frame and the records between them in order. `first` is the offset of the first
+    /// message, and `time` stands in where a record has none.
     fn order(
         &self,
         lines: &mut Lines,
-        frame: usize,
-        length: u32,
+        (frame, length): (usize, u32),
         records: Vec<(u32, Record)>,
+        (at, time): (Option<i64>, Option<Timestamp>),
         found: &mut Vec<Found>,
     ) {
         let mut builder = ObservationBatchBuilder::new(self.comparator.seed());
         let mut first = 0;
-        for (before, record) in records {
+        for (number, (before, record)) in records.into_iter().enumerate() {
             if before > first {
                 seal(&mut builder, found);
                 found.push(Found::Rows { frame, first, rows: before - first });
@@ -316,14 +323,16 @@ impl Engine {
                 Record::Observation(observation) => {
                     if observation.presence == Presence::Present
                         && lines.scopes.len() < LIMITS.scopes_per_file
+                        && lines.messages.is_none()
                     {
                         lines.scopes.insert(scope_of(&observation));
                     }
-                    builder.push(&observation, self.clock.now());
+                    builder.push(&observation, time.unwrap_or_else(|| self.clock.now()));
                 }
                 Record::Sweep(sweep) => {
                     seal(&mut builder, found);
-                    found.push(Found::Sweep(sweep));
+                    let at = at.map_or(0, |at| lines.sweep_at(at + number as i64));
+                    found.push(Found::Sweep(sweep, at));
                 }
                 Record::Reject(reject) => found.push(Found::Reject(reject)),
             }
@@ -334,20 +343,49 @@ impl Engine {
         }
     }
 
+    /// Puts the records of a message that was read on its own in order.
+    fn order_message(
+        &self,
+        lines: &mut Lines,
+        message: ReadMessage,
+        at: i64,
+        found: &mut Vec<Found>,
+    ) {
+        let ReadMessage { records, listing, time } = message;
+        let id = format!("message:{at}");
+        if listing.is_some() {
+            let start = Sweep::Start { id: id.clone(), scope: Scope::default() };
+            found.push(Found::Sweep(start, lines.sweep_at(at)));
+        }
+        let records = records.into_iter().map(|record| (0, record)).collect();
+        self.order(lines, (0, 0), records, (Some(at), time), found);
+        if let Some((scopes, dialect)) = listing {
+            found.push(Found::Listed(id, scopes, dialect));
+        }
+    }
+
     /// Judges what was found up to each frame of a sweep.
-    fn judge(&mut self, lines: &Lines, frames: &[(&Frame, &Prepared)], found: Vec<Found>) {
-        let (source, file) = (&lines.source, &lines.file);
-        let origin = BatchOrigin { file: Arc::clone(file), ..self.origin(Arc::clone(source)) };
+    fn judge(&mut self, lines: &mut Lines, frames: &[(&Frame, &Prepared)], found: Vec<Found>) {
+        let origin = self.origin_of(lines);
         let mut batches = Vec::new();
         for one in found {
+            if matches!(one, Found::Rows { .. } | Found::Batch(_)) {
+                batches.push(one);
+                continue;
+            }
+            if !matches!(one, Found::Reject(_)) {
+                self.apply(lines, frames, &batches, &origin);
+                batches.clear();
+            }
             match one {
-                Found::Rows { .. } | Found::Batch(_) => batches.push(one),
-                Found::Sweep(sweep) => {
-                    self.apply(lines, frames, &batches, &origin);
-                    batches.clear();
-                    self.sweep(Arc::clone(source), sweep);
+                Found::Sweep(sweep, at) => self.sweep(&origin, sweep, at),
+                Found::Listed(id, scopes, dialect) => {
+                    self.totals.dialects.insert(dialect);
+                    let output = self.comparator.sweep_end(&origin, &id, Some(scopes), dialect);
+                    self.gather(output);
                 }
-                Found::Reject(reject) => self.reject(source, file, reject),
+                Found::Reject(reject) => self.reject_of(lines, &origin, reject),
+                Found::Rows { .. } | Found::Batch(_) => {}
             }
         }
         self.apply(lines, frames, &batches, &origin);
@@ -355,7 +393,7 @@ impl Engine {
 
     fn apply(
         &mut self,
-        lines: &Lines,
+        lines: &mut Lines,
         frames: &[(&Frame, &Prepared)],
         found: &[Found],
         origin: &BatchOrigin,
@@ -371,7 +409,7 @@ impl Engine {
                     reader: &*lines.reader,
                 }),
                 Found::Batch(batch) => Some(Segment::Batch(batch)),
-                Found::Sweep(_) | Found::Reject(_) => None,
+                Found::Sweep(..) | Found::Listed(..) | Found::Reject(_) => None,
             })
             .collect();
         if segments.is_empty() {
@@ -383,10 +421,11 @@ impl Engine {
             }
         }
         let output = self.comparator.apply_epoch(&segments, origin);
+        drop(segments);
         if output.unread > 0 {
-            self.comparator.sweep_damaged(&origin.source);
+            self.comparator.sweep_damaged(origin);
         }
-        self.gather(output);
+        self.gather_from(lines, output);
     }
 
     fn piece(&mut self, bytes: &[u8]) {
@@ -400,7 +439,7 @@ impl Engine {
     fn loose(&mut self, lines: &mut Lines, records: Vec<Record>) {
         let mut found = Vec::new();
         let records = records.into_iter().map(|record| (0, record)).collect();
-        self.order(lines, 0, 0, records, &mut found);
+        self.order(lines, (0, 0), records, (None, None), &mut found);
         self.judge(lines, &[], found);
     }
 
@@ -422,27 +461,31 @@ impl Engine {
         self.end_file(source, &file, summary, scopes.into_iter().collect());
     }
 
-    fn sweep(&mut self, source: Arc<str>, sweep: Sweep) {
+    fn sweep(&mut self, origin: &BatchOrigin, sweep: Sweep, at: i64) {
         match sweep {
-            Sweep::Start { id, scope } => self.comparator.sweep_start(&source, &id, scope),
+            Sweep::Start { id, scope } => self.comparator.sweep_start(origin, &id, scope, at),
             Sweep::End { id } => {
-                let origin = self.origin(source);
-                let output = self.comparator.sweep_end(&origin, &id, None, Dialect::Native);
+                let output = self.comparator.sweep_end(origin, &id, None, Dialect::Native);
                 self.gather(output);
             }
         }
     }
 
     fn reject(&mut self, source: &Arc<str>, file: &Arc<str>, reject: Reject) {
-        self.comparator.sweep_damaged(source);
-        let mut output = Output::default();
-        output.rejects.push(RejectRow::of(reject, Arc::clone(file), self.clock.now()));
-        self.gather(output);
+        let origin = BatchOrigin { file: Arc::clone(file), ..self.origin(Arc::clone(source)) };
+        self.comparator.sweep_damaged(&origin);
+        self.gather(rejected(&origin, reject));
     }
 
-    fn gather(&mut self, mut output: Output) {
+    fn reject_of(&mut self, lines: &mut Lines, origin: &BatchOrigin, reject: Reject) {
+        self.comparator.sweep_damaged(origin);
+        self.gather_from(lines, rejected(origin, reject));
+    }
+
+    pub(crate) fn gather(&mut self, mut output: Output) {
         self.totals.observations += output.observations;
         self.totals.late += output.late();
+        self.totals.strayed += output.strayed;
         self.totals.levels.fingerprint += output.levels.fingerprint;
         self.totals.levels.canonical += output.levels.canonical;
         self.totals.levels.compared += output.levels.compared;
@@ -450,21 +493,44 @@ impl Engine {
         self.totals.collisions += output.collisions;
         self.totals.scrubbed.rows += output.scrubbed.rows;
         self.totals.scrubbed.mismatches += output.scrubbed.mismatches;
-        self.totals.rejects += output.rejects.len() as u64;
-        for reject in &output.rejects {
-            if self.totals.first_rejects.len() < FIRST_REJECTS {
-                let RejectRow { source, position, reason, .. } = reject;
-                self.totals.first_rejects.push(format!("{source}, {position}: {reason}"));
-            }
-        }
+        self.note_rejects(&output.rejects);
         let known = &mut self.known_rejects;
         output.rejects.retain(|reject| known.insert(reject.id()));
         self.output.merge(output);
     }
 
+    /// What has an offset is refused once; a file may be read again.
+    fn gather_from(&mut self, lines: &mut Lines, mut output: Output) {
+        let rejects = lines.take_rejects(&mut output);
+        self.note_rejects(&rejects);
+        self.gather(output);
+        let mut placed = Output::default();
+        placed.rejects = rejects;
+        self.output.merge(placed);
+    }
+
+    fn note_rejects(&mut self, rejects: &[RejectRow]) {
+        self.totals.rejects += rejects.len() as u64;
+        for reject in rejects {
+            *self.totals.reject_codes.entry(reject.code.name()).or_default() += 1;
+            if self.totals.first_rejects.len() < FIRST_REJECTS {
+                let RejectRow { source, position, reason, .. } = reject;
+                self.totals.first_rejects.push(format!("{source}, {position}: {reason}"));
+            }
+        }
+    }
+
+    /// Where what was read last comes from.
+    fn origin_of(&self, lines: &Lines) -> BatchOrigin {
+        let owner = lines.messages.as_ref().map_or(Owner::NONE, |messages| messages.owner);
+        let file = Arc::clone(&lines.file);
+        BatchOrigin { file, owner, ..self.origin(Arc::clone(&lines.source)) }
+    }
+
     fn origin(&self, source: Arc<str>) -> BatchOrigin {
         let file = Arc::clone(&source);
-        BatchOrigin { source, file, ingested_at: self.clock.now(), stored: false }
+        let owner = Owner::NONE;
+        BatchOrigin { source, file, ingested_at: self.clock.now(), stored: false, owner }
     }
 
     /// Ends a batch audit: the inputs were everything there is.
@@ -475,6 +541,14 @@ impl Engine {
         let output = self.comparator.audit_end(&origin, damaged, &dialects);
         self.gather(output);
     }
+}
+
+/// The output that a refused record is.
+fn rejected(origin: &BatchOrigin, reject: Reject) -> Output {
+    let mut output = Output::default();
+    let row = RejectRow::of(reject, Arc::clone(&origin.file), origin.ingested_at);
+    output.rejects.push(row);
+    output
 }
 
 /// Ends a batch of records that were parsed.

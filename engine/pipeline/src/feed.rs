@@ -12,7 +12,8 @@ use deployforge_model::{
     Block, Clock, FileMark, Observation, ObservationBatch, ObservationBatchBuilder, Presence,
     Record, Reject, Scope, Sweep,
 };
-use deployforge_sources::{ByteStream, Location, SourceError, expand, open};
+use deployforge_sources::{ByteStream, Location, SourceError, expand_with, open};
+use deployforge_store::Options;
 
 use crate::block::{Cutter, LineBlock, Pool};
 
@@ -159,12 +160,16 @@ pub enum Feed {
 }
 
 impl Input {
-    /// Expands what a user wrote into files.
-    pub fn expand(specs: &[InputSpec], source: Option<&str>) -> Result<Vec<Self>, SourceError> {
+    /// Expands what a user wrote into files, and objects of stores with their options.
+    pub fn expand(
+        specs: &[InputSpec],
+        source: Option<&str>,
+        options: &Options,
+    ) -> Result<Vec<Self>, SourceError> {
         let mut inputs = Vec::new();
         for spec in specs {
             let (format, path) = split_prefix(&spec.spec);
-            for location in expand(path)? {
+            for location in expand_with(path, options)? {
                 inputs.push(Self::of(location, format, spec.defaults.clone(), source));
             }
         }
@@ -186,13 +191,21 @@ impl Input {
     pub fn size(&self) -> Option<u64> {
         match &self.location {
             Location::File(path) => std::fs::metadata(path).ok().map(|meta| meta.len()),
+            Location::Object(object) => Some(object.size()),
             Location::Stdin => None,
         }
     }
 
-    /// How the file looks now.
+    /// How the file looks now; an object, how it looked when it was listed.
     pub fn mark(&self) -> Option<FileMark> {
-        let Location::File(path) = &self.location else { return None };
+        let path = match &self.location {
+            Location::Stdin => return None,
+            Location::File(path) => path,
+            Location::Object(object) => {
+                let modified = object.modified_micros();
+                return Some(FileMark { size: object.size(), modified });
+            }
+        };
         let meta = std::fs::metadata(path).ok()?;
         let since = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
         Some(FileMark { size: meta.len(), modified: since.as_micros() as i64 })
@@ -208,6 +221,7 @@ fn name_of(location: &Location) -> String {
     match location {
         Location::Stdin => "stdin".to_owned(),
         Location::File(path) => path.display().to_string(),
+        Location::Object(object) => object.name().to_owned(),
     }
 }
 

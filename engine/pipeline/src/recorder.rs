@@ -1,14 +1,17 @@
 //! The recorder: output into the history, and the history back into a comparator.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Float64Type, Int64Type};
 use deployforge_compare::{OpenFinding, Output, Restored};
-use deployforge_history::{History, HistoryError, Manifest, Step, Table, Written};
-use deployforge_model::{Clock, Dialect, FileMarks, ResourceKey, Timestamp};
+use deployforge_history::{History, HistoryError, Manifest, StatePart, Step, Table, Written};
+use deployforge_model::{Clock, Dialect, FileMarks, Partition, ResourceKey, Timestamp};
 use tokio::runtime::Runtime;
+
+use crate::upkeep::Upkeep;
 
 /// Why what the history holds could not be taken up.
 #[derive(Debug, thiserror::Error)]
@@ -22,8 +25,16 @@ pub struct Recorder {
     runtime: Arc<Runtime>,
     clock: Arc<dyn Clock>,
     sequence: u64,
+    /// The end of the numbers that are this recorder's own, where others write too.
+    end: u64,
     written: Vec<Written>,
+    /// Keeps the history in order.
+    upkeep: Option<Upkeep>,
 }
+
+/// Numbers that a recorder beside others takes at a time; it takes more where fewer than a tenth are left,
+/// which is more than any output has rows.
+const RESERVED: u64 = 1_000_000_000;
 
 impl Recorder {
     /// A recorder over an open history. `sequence` is the next free number of a row.
@@ -33,7 +44,22 @@ impl Recorder {
         clock: Arc<dyn Clock>,
         sequence: u64,
     ) -> Self {
-        Self { history, runtime, clock, sequence, written: Vec::new() }
+        Self { history, runtime, clock, sequence, end: u64::MAX, written: Vec::new(), upkeep: None }
+    }
+
+    /// The same, and the history is kept in order beside the commits: files that nothing names stay for
+    /// `retention`. What is under way when this is dropped is cut short.
+    pub fn maintained(mut self, retention: Duration) -> Self {
+        let maintainer = self.history.maintainer(retention);
+        self.upkeep = Some(Upkeep::new(maintainer, Arc::clone(&self.runtime)));
+        self
+    }
+
+    /// Waits for maintenance that is due. There is none after it.
+    pub fn wait_for_upkeep(&mut self) {
+        if let Some(upkeep) = self.upkeep.take() {
+            upkeep.finish();
+        }
     }
 
     /// Makes output durable. Nothing in it: no commit.
@@ -56,6 +82,9 @@ impl Recorder {
     /// Writes output into files that no table names before [`Recorder::commit_written`]; how many rows
     /// wait for it now. Many files can be written before one commit names them.
     pub fn write(&mut self, mut output: Output) -> Result<u64, HistoryError> {
+        if self.end - self.sequence < RESERVED / 10 {
+            self.look()?;
+        }
         let now = self.clock.now();
         let rows = |batches: &[RecordBatch]| -> u64 {
             batches.iter().map(|batch| batch.num_rows() as u64).sum()
@@ -91,8 +120,43 @@ impl Recorder {
             return Ok(());
         }
         let step = Step { read, sequence: self.sequence, ..Step::default() };
-        self.runtime.block_on(self.history.commit_written(&step, written))?;
+        self.put(&step, written).map(drop)
+    }
+
+    /// Makes what was written part of the tables, with how far partitions moved; the commit's number.
+    pub(crate) fn commit_step(&mut self, step: Step) -> Result<u64, HistoryError> {
+        let written = std::mem::take(&mut self.written);
+        let step = Step { sequence: self.sequence, ..step };
+        self.put(&step, written)
+    }
+
+    fn put(&mut self, step: &Step, written: Vec<Written>) -> Result<u64, HistoryError> {
+        let number = self.runtime.block_on(self.history.commit_written(step, written))?;
+        if let Some(upkeep) = &self.upkeep {
+            upkeep.committed(number);
+        }
+        Ok(number)
+    }
+
+    /// Looks what others have committed. Rows are numbered above theirs from now on, by numbers that no
+    /// other takes: what is known of a partition's resources follows what others knew of them.
+    pub(crate) fn look(&mut self) -> Result<(), HistoryError> {
+        self.sequence = self.runtime.block_on(self.history.reserve(RESERVED))?;
+        self.end = self.sequence + RESERVED;
         Ok(())
+    }
+
+    /// Writes states of partitions that a commit is to name.
+    pub(crate) fn write_states(
+        &self,
+        states: &BTreeMap<Partition, RecordBatch>,
+    ) -> Result<BTreeMap<Partition, StatePart>, HistoryError> {
+        self.runtime.block_on(self.history.write_states(states))
+    }
+
+    /// Reads parts of a partition's state.
+    pub(crate) fn read_state(&self, parts: &[StatePart]) -> Result<Vec<RecordBatch>, HistoryError> {
+        self.runtime.block_on(self.history.read_state(parts))
     }
 
     /// The history.

@@ -1,5 +1,7 @@
-//! Versions of baselines: `baselines/<name>/<version>.arrow` and `.json` beside it.
+//! Versions of baselines: `baselines/<name>/<version>.arrow` and `.json` beside it. Where machines share a
+//! store, see `shared`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -50,15 +52,25 @@ impl Manifest {
             incomplete: self.incomplete,
         }
     }
+
+    /// Whether another one declares the same.
+    pub(crate) fn says_what(&self, other: &Self) -> bool {
+        self.hash == other.hash
+            && self.kind == other.kind
+            && self.mode == other.mode
+            && self.incomplete == other.incomplete
+    }
 }
 
 impl DataDir {
-    fn baseline_dir(&self, name: &str) -> Result<PathBuf, StateError> {
+    /// The folder of a baseline: where it is kept, or where copies of what the store keeps are.
+    pub(crate) fn baseline_dir(&self, name: &str) -> Result<PathBuf, StateError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(fits) {
             return Err(StateError::Name(name.to_owned()));
         }
-        Ok(self.root().join("baselines").join(name))
+        let shared = if self.store().is_some() { "shared/baselines" } else { "baselines" };
+        Ok(self.root().join(shared).join(name))
     }
 
     /// Keeps rows as the next version of a baseline. If they equal the newest version's, that one
@@ -81,14 +93,13 @@ impl DataDir {
                 return Err(error);
             }
         };
+        if let Some(store) = self.store() {
+            return self.share_baseline(store, &dir, &beside, manifest);
+        }
         let newest = self.versions(&manifest.name)?.into_iter().max();
         if let Some(newest) = newest {
             let known = self.manifest(&manifest.name, newest)?;
-            if known.hash == manifest.hash
-                && known.kind == manifest.kind
-                && known.mode == manifest.mode
-                && known.incomplete == manifest.incomplete
-            {
+            if known.says_what(&manifest) {
                 fs::remove_file(&beside).map_err(|error| io(&beside, error))?;
                 return Ok((known, false));
             }
@@ -104,6 +115,9 @@ impl DataDir {
     }
 
     fn versions(&self, name: &str) -> Result<Vec<u32>, StateError> {
+        if let Some(store) = self.store() {
+            return self.shared_versions(store, name);
+        }
         let dir = self.baseline_dir(name)?;
         let Ok(entries) = fs::read_dir(&dir) else { return Ok(Vec::new()) };
         Ok(entries
@@ -113,6 +127,9 @@ impl DataDir {
     }
 
     fn manifest(&self, name: &str, version: u32) -> Result<Manifest, StateError> {
+        if let Some(store) = self.store() {
+            return Self::shared_manifest(store, name, version);
+        }
         let path = self.baseline_dir(name)?.join(format!("{version}.json"));
         let text = fs::read(&path).map_err(|error| io(&path, error))?;
         serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
@@ -120,6 +137,9 @@ impl DataDir {
 
     /// Every version of every baseline, by name and version.
     pub fn baselines(&self) -> Result<Vec<Manifest>, StateError> {
+        if let Some(store) = self.store() {
+            return Self::shared_baselines(store);
+        }
         let root = self.root().join("baselines");
         let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
         let mut all = Vec::new();
@@ -132,6 +152,19 @@ impl DataDir {
         }
         all.sort_by(|a, b| (&a.name, a.version).cmp(&(&b.name, b.version)));
         Ok(all)
+    }
+
+    /// The newest version of every baseline, by name.
+    pub fn newest_baselines(&self) -> Result<BTreeMap<String, u32>, StateError> {
+        if let Some(store) = self.store() {
+            return Ok(Self::shared_names(store)?.into_iter().collect());
+        }
+        // By name and version, so that the newest stays.
+        Ok(self
+            .baselines()?
+            .into_iter()
+            .map(|manifest| (manifest.name, manifest.version))
+            .collect())
     }
 
     /// One version of a baseline, by default the newest, with its rows, which
@@ -153,6 +186,10 @@ impl DataDir {
             return Err(StateError::NoBaseline { name: name.to_owned(), version, known });
         };
         let manifest = self.manifest(name, found)?;
+        if let Some(store) = self.store() {
+            let rows = self.shared_rows(store, &manifest)?;
+            return Ok((manifest, rows));
+        }
         let path = self.baseline_dir(name)?.join(format!("{found}.arrow"));
         let (rows, hash) = rows::map(&path)?;
         if hash != manifest.hash {

@@ -1,12 +1,13 @@
 //! Which files were read to the end, in a file of its own: the ledger's manifests say it first, and are
 //! not kept for ever.
 
-use std::fs;
-
 use deployforge_model::FileMarks;
 use serde::{Deserialize, Serialize};
 
-use crate::{DataDir, StateError, damaged, io, write_atomically};
+use crate::{DataDir, StateError};
+
+/// The name of its file.
+const FILE: &str = "frontier.json";
 
 /// Per source, the files read to the end and committed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,18 +33,11 @@ impl Frontier {
 impl DataDir {
     /// The frontier as last kept; empty at first.
     pub fn frontier(&self) -> Result<Frontier, StateError> {
-        let path = self.root().join("frontier.json");
-        if !path.exists() {
-            return Ok(Frontier::default());
-        }
-        let text = fs::read(&path).map_err(|error| io(&path, error))?;
-        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
+        Ok(self.read_json(FILE)?.unwrap_or_default())
     }
 
     /// Keeps the frontier; called after the commit that it stands for.
     pub fn save_frontier(&self, frontier: &Frontier) -> Result<(), StateError> {
-        let path = self.root().join("frontier.json");
-        let text = serde_json::to_vec_pretty(frontier).map_err(|error| damaged(&path, &error))?;
-        write_atomically(&path, &text, false)
+        self.write_json(FILE, frontier)
     }
 }

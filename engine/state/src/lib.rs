@@ -1,26 +1,34 @@
 //! What must survive in the data directory besides the history.
 //!
 //! A [`DataDir`] holds the deployment's keys ([`Keys`], made once, readable by the owner alone), the
-//! versions of baselines ([`DataDir::save_baseline`], Arrow IPC beside a small manifest), and which
-//! files were read to the end ([`Frontier`]), and what verdicts were judged by ([`Stamp`]). One process writes at a time ([`DataDir::lock`]); baselines may be added beside it ([`DataDir::lock_baselines`]).
-//! Everything is written beside its place and renamed into it, so that a crash leaves the old or
-//! the new, never half.
+//! versions of baselines ([`DataDir::save_baseline`], Arrow IPC beside a small manifest), which files were
+//! read to the end ([`Frontier`]), and what verdicts were judged by ([`Stamp`]). One process writes at a
+//! time ([`DataDir::lock`]); baselines may be added beside it ([`DataDir::lock_baselines`]). Everything is
+//! written beside its place and renamed into it, so that a crash leaves the old or the new, never half.
+//!
+//! Machines that share a store have all of this there, and the data directory is a cache of it: keys and
+//! versions are put where none is, so that of two who do it at once one finds the other's.
 //!
 //! What is deliberately absent: what is in a baseline, and the history (`deployforge-history`).
 
 mod baselines;
 mod frontier;
+mod keys;
 mod rows;
+mod shared;
 mod stamp;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use baselines::Manifest;
+use deployforge_store::{Place, StoreError, wait};
 pub use frontier::Frontier;
+pub use keys::{Keys, Purpose};
 pub use rows::RowsWriter;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 pub use stamp::Stamp;
 
 /// The layout of the data directory this version reads and writes.
@@ -55,6 +63,19 @@ pub enum StateError {
         /// Its layout.
         found: u32,
     },
+    /// The store that machines share.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data directory is of another deployment than the store.
+    #[error(
+        "the keys in {path} are not those of {place}: they belong to another deployment; name another data directory, or another store"
+    )]
+    OtherKeys {
+        /// The local keys.
+        path: PathBuf,
+        /// The store.
+        place: String,
+    },
     /// Another process writes.
     #[error("{0} is in use by another deployforge process; stop it, or use another data directory")]
     Locked(PathBuf),
@@ -84,45 +105,12 @@ pub enum StateError {
     },
 }
 
-/// The keys of a deployment. Losing them makes redacted values of before and after incomparable;
-/// leaking them lets short secrets be guessed from their hashes.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Keys {
-    layout: u32,
-    /// What the directory is for.
-    purpose: Purpose,
-    /// Seeds resource keys and fingerprints.
-    pub seed: u64,
-    /// Names the redaction key.
-    pub key_id: String,
-    #[serde(with = "hex32")]
-    /// Keys the hashes that stand for sensitive values.
-    pub redaction_key: [u8; 32],
-    #[serde(with = "hex32")]
-    /// Keys the hashes of states.
-    pub hash_key: [u8; 32],
-}
-
-impl std::fmt::Debug for Keys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Keys").field("key_id", &self.key_id).finish_non_exhaustive()
-    }
-}
-
-/// What a data directory is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Purpose {
-    /// A user's own inventory.
-    Work,
-    /// The demo, which may start afresh in it.
-    Demo,
-}
-
 /// A data directory.
 #[derive(Debug)]
 pub struct DataDir {
     root: PathBuf,
+    /// What is shared with other machines, and where.
+    store: Option<Place>,
     keys: Keys,
     locks: Vec<File>,
 }
@@ -134,12 +122,27 @@ impl DataDir {
         purpose: Purpose,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Self, StateError> {
+        Self::create_with(root, None, purpose, random)
+    }
+
+    /// The same, with a store that machines share if there is one.
+    pub fn create_with(
+        root: &Path,
+        store: Option<Place>,
+        purpose: Purpose,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Self, StateError> {
         fs::create_dir_all(root).map_err(|error| io(root, error))?;
-        let path = root.join("keys.json");
-        let keys = if path.exists() {
-            read_keys(root, &path)?
-        } else {
-            make_keys(&path, purpose, random)?
+        let keys = match &store {
+            Some(store) => keys::of_store(root, store, Some((purpose, random)))?,
+            None => None,
+        };
+        let keys = match keys {
+            Some(keys) => keys,
+            None => match keys::of_folder(root)? {
+                Some(keys) => keys,
+                None => keys::make(root, purpose, random)?,
+            },
         };
         if keys.purpose != purpose {
             let holds = match keys.purpose {
@@ -148,29 +151,52 @@ impl DataDir {
             };
             return Err(StateError::Purpose { path: root.to_owned(), holds });
         }
-        Ok(Self { root: root.to_owned(), keys, locks: Vec::new() })
+        Ok(Self { root: root.to_owned(), store, keys, locks: Vec::new() })
     }
 
     /// Opens a data directory for reading, whatever it is for. `None` if there is none.
     pub fn open(root: &Path) -> Result<Option<Self>, StateError> {
-        let path = root.join("keys.json");
-        if !path.exists() {
-            return Ok(None);
-        }
-        Ok(Some(Self { root: root.to_owned(), keys: read_keys(root, &path)?, locks: Vec::new() }))
+        Self::open_with(root, None)
+    }
+
+    /// The same, with a store that machines share if there is one: then it is that which has to be there.
+    pub fn open_with(root: &Path, store: Option<Place>) -> Result<Option<Self>, StateError> {
+        let keys = match &store {
+            Some(store) => keys::of_store(root, store, None)?,
+            None => keys::of_folder(root)?,
+        };
+        let root = root.to_owned();
+        Ok(keys.map(|keys| Self { root, store, keys, locks: Vec::new() }))
+    }
+
+    /// The same directory, for reading beside this one, whatever this one has taken.
+    pub fn beside(&self) -> Self {
+        let (root, store, keys) = (self.root.clone(), self.store.clone(), self.keys.clone());
+        Self { root, store, keys, locks: Vec::new() }
     }
 
     /// Takes the directory for writing; it is freed when this is dropped or the process ends.
     pub fn lock(&mut self) -> Result<(), StateError> {
-        self.take("lock", StateError::Locked)
+        self.take("lock", File::try_lock, StateError::Locked)
+    }
+
+    /// Takes the directory for writing beside others that do just this: what they write is kept apart by
+    /// the history's ledger.
+    pub fn lock_shared(&mut self) -> Result<(), StateError> {
+        self.take("lock", File::try_lock_shared, StateError::Locked)
     }
 
     /// Takes the directory's baselines for writing, beside a process that holds all else.
     pub fn lock_baselines(&mut self) -> Result<(), StateError> {
-        self.take("baselines.lock", StateError::Importing)
+        self.take("baselines.lock", File::try_lock, StateError::Importing)
     }
 
-    fn take(&mut self, name: &str, taken: fn(PathBuf) -> StateError) -> Result<(), StateError> {
+    fn take(
+        &mut self,
+        name: &str,
+        lock: fn(&File) -> Result<(), fs::TryLockError>,
+        taken: fn(PathBuf) -> StateError,
+    ) -> Result<(), StateError> {
         let path = self.root.join(name);
         let file = OpenOptions::new()
             .create(true)
@@ -178,7 +204,7 @@ impl DataDir {
             .write(true)
             .open(&path)
             .map_err(|error| io(&path, error))?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {
                 self.locks.push(file);
                 Ok(())
@@ -203,42 +229,45 @@ impl DataDir {
         self.keys.purpose
     }
 
+    /// The store that machines share, if there is one.
+    pub fn store(&self) -> Option<&Place> {
+        self.store.as_ref()
+    }
+
+    /// Reads one of the small files.
+    pub(crate) fn read_json<T: DeserializeOwned>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, StateError> {
+        let path = self.root.join(name);
+        let text = match &self.store {
+            Some(store) => wait(store.read(name))?,
+            None if path.exists() => {
+                Some(fs::read(&path).map_err(|error| io(&path, error))?.into())
+            }
+            None => None,
+        };
+        let read = |text: bytes::Bytes| serde_json::from_slice(&text);
+        text.map(read).transpose().map_err(|error| damaged(&path, &error))
+    }
+
+    /// Writes one of the small files.
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
+        let path = self.root.join(name);
+        let text = serde_json::to_vec_pretty(value).map_err(|error| damaged(&path, &error))?;
+        match &self.store {
+            Some(store) => Ok(wait(store.put(name, text))?),
+            None => write_atomically(&path, &text, false),
+        }
+    }
+
     /// Where the history stands.
-    pub fn history(&self) -> PathBuf {
-        self.root.join("history")
+    pub fn history(&self) -> Result<Place, StateError> {
+        match &self.store {
+            Some(store) => Ok(store.below("history")),
+            None => Ok(Place::folder(&self.root.join("history"))?),
+        }
     }
-}
-
-fn read_keys(root: &Path, path: &Path) -> Result<Keys, StateError> {
-    let mut text = String::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_string(&mut text))
-        .map_err(|error| io(path, error))?;
-    let keys: Keys = serde_json::from_str(&text).map_err(|error| damaged(path, &error))?;
-    if keys.layout == LAYOUT {
-        Ok(keys)
-    } else {
-        Err(StateError::Layout { path: root.to_owned(), found: keys.layout })
-    }
-}
-
-fn make_keys(
-    path: &Path,
-    purpose: Purpose,
-    random: &mut dyn FnMut(&mut [u8]),
-) -> Result<Keys, StateError> {
-    let mut seed = [0; 8];
-    let mut redaction_key = [0; 32];
-    let mut hash_key = [0; 32];
-    random(&mut seed);
-    random(&mut redaction_key);
-    random(&mut hash_key);
-    let key_id = blake3::hash(&redaction_key).to_hex()[..8].to_owned();
-    let seed = u64::from_le_bytes(seed);
-    let keys = Keys { layout: LAYOUT, purpose, seed, key_id, redaction_key, hash_key };
-    let text = serde_json::to_vec_pretty(&keys).map_err(|error| damaged(path, &error))?;
-    write_atomically(path, &text, true)?;
-    Ok(keys)
 }
 
 /// Writes a file beside its place and renames it into it. `private`: for the owner alone.
@@ -268,21 +297,6 @@ pub(crate) fn io(path: &Path, error: std::io::Error) -> StateError {
 
 pub(crate) fn damaged(path: &Path, reason: &dyn std::fmt::Display) -> StateError {
     StateError::Damaged { path: path.to_owned(), reason: reason.to_string() }
-}
-
-mod hex32 {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(key: &[u8; 32], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&blake3::Hash::from_bytes(*key).to_hex())
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<[u8; 32], D::Error> {
-        let text = String::deserialize(d)?;
-        blake3::Hash::from_hex(text)
-            .map(Into::into)
-            .map_err(|_| serde::de::Error::custom("not 64 hex digits"))
-    }
 }
 
 #[cfg(test)]
@@ -316,7 +330,14 @@ mod tests {
         let mut second = DataDir::create(dir.path(), Purpose::Work, &mut fill).unwrap();
         first.lock().unwrap();
         assert!(matches!(second.lock(), Err(StateError::Locked(_))));
+        assert!(matches!(second.lock_shared(), Err(StateError::Locked(_))));
         drop(first);
+        second.lock_shared().unwrap();
+        let mut beside = DataDir::create(dir.path(), Purpose::Work, &mut fill).unwrap();
+        beside.lock_shared().unwrap();
+        assert!(matches!(beside.lock(), Err(StateError::Locked(_))));
+        drop((second, beside));
+        let mut second = DataDir::create(dir.path(), Purpose::Work, &mut fill).unwrap();
         second.lock().unwrap();
         let mut third = DataDir::create(dir.path(), Purpose::Work, &mut fill).unwrap();
         third.lock_baselines().unwrap();

@@ -1,11 +1,13 @@
 //! What the verdicts in the history were judged by.
 
 use std::collections::BTreeMap;
-use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataDir, StateError, damaged, io, write_atomically};
+use crate::{DataDir, StateError};
+
+/// The name of its file.
+const FILE: &str = "stamp.json";
 
 /// What decides about verdicts besides observations. While it is the same, verdicts stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,19 +24,12 @@ pub struct Stamp {
 impl DataDir {
     /// The stamp as last kept; `None` before the first.
     pub fn stamp(&self) -> Result<Option<Stamp>, StateError> {
-        let path = self.root().join("stamp.json");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = fs::read(&path).map_err(|error| io(&path, error))?;
-        serde_json::from_slice(&text).map(Some).map_err(|error| damaged(&path, &error))
+        self.read_json(FILE)
     }
 
     /// Keeps the stamp: with `coming` before anything is judged anew, and without once all of that is
     /// committed.
     pub fn save_stamp(&self, stamp: &Stamp) -> Result<(), StateError> {
-        let path = self.root().join("stamp.json");
-        let text = serde_json::to_vec_pretty(stamp).map_err(|error| damaged(&path, &error))?;
-        write_atomically(&path, &text, false)
+        self.write_json(FILE, stamp)
     }
 }

@@ -125,6 +125,11 @@ impl LineReader {
         }
     }
 
+    /// The next block begins with this line, whatever came before.
+    pub fn go_to(&mut self, line: u64) {
+        self.line = line;
+    }
+
     /// Parses the lines that the scan left over: each with the number of rows that stand before it.
     pub fn parse(&self, lines: &Lines) -> Parsed {
         let mut parsed = Parsed::default();

@@ -23,6 +23,20 @@ pub enum SourceError {
         /// Where the search began.
         folder: String,
     },
+    /// Neither an object nor a prefix of any.
+    #[error(
+        "There is no object `{path}`, and none to read below it; check the bucket, the prefix, and the region."
+    )]
+    NoObject {
+        /// As it was given.
+        path: String,
+    },
+    /// A store that cannot be used.
+    #[error("{error}.")]
+    Store {
+        /// Why.
+        error: deployforge_store::StoreError,
+    },
     /// A folder without a file to read.
     #[error("The folder `{path}` holds no file to read; hidden and temporary files don't count.")]
     EmptyFolder {
@@ -53,7 +67,9 @@ pub enum SourceError {
         path: String,
     },
     /// A kind of place that is not read.
-    #[error("`{spec}` can't be read: {scheme} comes later; copy the files here, or mount them.")]
+    #[error(
+        "`{spec}` can't be read: {scheme} comes later; copy the files here, or mount them. Objects are named by s3://, gs:// or az://."
+    )]
     Unsupported {
         /// As it was given.
         spec: String,
@@ -91,6 +107,50 @@ pub enum SourceError {
         expanded: u64,
         /// Bytes they were unpacked from.
         packed: u64,
+    },
+    /// Kafka refuses, or its settings are wrong.
+    #[error(
+        "the Kafka source `{name}` cannot be read: {problem}; check its brokers and properties."
+    )]
+    Kafka {
+        /// The source.
+        name: String,
+        /// What the client says.
+        problem: String,
+    },
+    /// A property that is not the user's to set.
+    #[error(
+        "the Kafka source `{source_name}` sets `{name}`, which the engine sets itself; remove it."
+    )]
+    KafkaProperty {
+        /// The source.
+        source_name: String,
+        /// The property.
+        name: String,
+    },
+    /// A partition ends before what was read of it.
+    #[error(
+        "{partition} ends at offset {end}, and it was read up to {frontier} before: the topic was deleted and made again, or the brokers lost messages; read it under another source name and data directory, or give the topic another name."
+    )]
+    KafkaBehind {
+        /// Which.
+        partition: String,
+        /// From where reading would go on.
+        frontier: i64,
+        /// Where it ends.
+        end: i64,
+    },
+    /// Nothing can listen there.
+    #[error(
+        "`{name}` cannot listen at {address}: {problem}; name another address, or end what listens there."
+    )]
+    Listen {
+        /// What would listen.
+        name: String,
+        /// Where.
+        address: String,
+        /// What the operating system says.
+        problem: String,
     },
     /// Anything else the operating system says.
     #[error("`{name}` can't be read: {source}.")]

@@ -4,9 +4,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use deployforge_store::Options;
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::SourceError;
+use crate::object::{self, ObjectLocation};
 
 /// More files than this are refused: it is a mistake in the path, or work for several runs.
 const FILES: usize = 1_000_000;
@@ -18,6 +20,8 @@ pub enum Location {
     Stdin,
     /// A file, or a pipe with a name.
     File(PathBuf),
+    /// An object of a store.
+    Object(ObjectLocation),
 }
 
 impl fmt::Display for Location {
@@ -25,17 +29,28 @@ impl fmt::Display for Location {
         match self {
             Self::Stdin => f.write_str("standard input"),
             Self::File(path) => path.display().fmt(f),
+            Self::Object(object) => f.write_str(object.name()),
         }
     }
 }
 
 /// What `spec` means: `-` is standard input, a file is itself, a folder is every file below it, and
-/// anything else is a pattern (`*`, `?`, `[…]`, `{…}`, `**`).
+/// anything else is a pattern (`*`, `?`, `[…]`, `{…}`, `**`). With `s3://`, `gs://` or `az://` before it
+/// it is an object, a prefix, or a pattern of objects.
 ///
 /// Files come sorted by path. Hidden files and those still being written (`*.tmp`, `*.part` and the
 /// like) are left out of folders and patterns, unless a pattern names the dot; named as they are,
 /// they are read. A folder reached twice through links is read once.
 pub fn expand(spec: &str) -> Result<Vec<Location>, SourceError> {
+    expand_with(spec, &Options::new())
+}
+
+/// The same, with options for stores.
+pub fn expand_with(spec: &str, options: &Options) -> Result<Vec<Location>, SourceError> {
+    if deployforge_store::is_url(spec) {
+        let objects = object::expand(spec, options, FILES)?;
+        return Ok(objects.into_iter().map(Location::Object).collect());
+    }
     expand_up_to(spec, FILES)
 }
 
@@ -90,9 +105,6 @@ pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
 
 fn unsupported(spec: &str, scheme: &str) -> SourceError {
     let what = match scheme {
-        "s3" | "s3a" => "reading from S3",
-        "gs" => "reading from Google Cloud Storage",
-        "az" | "abfs" | "abfss" => "reading from Azure Blob Storage",
         "http" | "https" => "reading from the web",
         _ => "reading from such a place",
     };
@@ -187,7 +199,7 @@ fn plain(folder: &Path) -> &Path {
 }
 
 /// Whether a name says that the file is still being written, or is an editor's copy.
-fn is_unfinished(name: &str) -> bool {
+pub(crate) fn is_unfinished(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     let endings = [".tmp", ".temp", ".part", ".partial", ".crdownload", ".swp", ".inprogress"];
     endings.iter().any(|ending| lower.ends_with(ending)) || name.ends_with('~')
@@ -202,6 +214,7 @@ mod tests {
         let name = |location: &Location| match location {
             Location::Stdin => "-".to_owned(),
             Location::File(path) => path.strip_prefix(root).unwrap_or(path).display().to_string(),
+            Location::Object(object) => object.name().to_owned(),
         };
         locations.iter().map(name).collect()
     }
@@ -267,7 +280,7 @@ mod tests {
     fn errors_say_what_it_is() {
         assert!(matches!(expand(""), Err(SourceError::EmptyPath)));
         assert_eq!(expand("-").unwrap(), [Location::Stdin]);
-        for spec in ["s3://b/k", "gs://b/k", "az://b/k", "https://x/y"] {
+        for spec in ["s3a://b/k", "abfss://b/k", "https://x/y"] {
             let error = expand(spec).unwrap_err();
             assert!(matches!(error, SourceError::Unsupported { .. }));
             assert!(error.to_string().contains("copy the files"), "{error}");

@@ -1,13 +1,17 @@
-//! Where bytes come from: files, folders, globs, standard input.
+//! Where bytes come from: files, folders, globs, objects of stores, standard input, Kafka, HTTP.
 //!
 //! [`expand`] turns what a user typed into [`Location`]s, in a stable order. [`open`] turns one
 //! location into a [`ByteStream`], the principal type here, which unpacks gzip and zstd by their
 //! first bytes and counts as it goes. [`FolderWatch`] tells which files of a folder are new or
 //! changed and no longer being written.
 //!
-//! What it will not do: know any format, retry, sleep, read a clock. A source that fails says so
-//! with a [`SourceError`] that names the place and what to do; what was read before stays good.
-//! Object stores are named and refused.
+//! [`KafkaSource`] reads partitions of topics on a thread of its own and hands on [`StreamEvent`]s:
+//! messages packed into blocks of lines, and partitions that come and go. [`HttpServer`] takes what is
+//! posted, as a stream of one partition, on [`Listening`], a server with limits.
+//!
+//! What it will not do: know any format, keep an offset. A source that fails says so
+//! with a [`SourceError`] that names the place and what to do; what was read before stays good. What is
+//! read is what a user named: no message names a place.
 //!
 //! ```
 //! use deployforge_sources::{expand, open};
@@ -24,10 +28,23 @@
 
 mod error;
 mod expand;
+mod http;
+mod kafka;
+mod message;
+mod object;
+mod serve;
 mod stream;
 mod watch;
 
 pub use error::SourceError;
-pub use expand::{Location, expand};
+pub use expand::{Location, expand, expand_with};
+pub use http::{HttpServer, HttpSettings, HttpSource};
+pub use kafka::{KafkaSettings, KafkaSource, Start, kafka_problem};
+pub use message::{
+    BLOCK_BYTES, Message, Packed, PackedLines, Packer, RawMessage, Started, StreamControl,
+    StreamEvent, is_telling,
+};
+pub use object::ObjectLocation;
+pub use serve::Listening;
 pub use stream::{ByteStream, Compression, ExpansionLimits, open, open_with};
 pub use watch::FolderWatch;

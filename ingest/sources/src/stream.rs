@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::bufread::MultiGzDecoder;
 
+use crate::object::ObjectReader;
 use crate::{Location, SourceError};
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -72,6 +73,10 @@ pub fn open(location: &Location) -> Result<ByteStream, SourceError> {
 pub fn open_with(location: &Location, limits: ExpansionLimits) -> Result<ByteStream, SourceError> {
     match location {
         Location::Stdin => ByteStream::new("standard input".to_owned(), io::stdin(), None, limits),
+        Location::Object(object) => {
+            let (name, total) = (object.name().to_owned(), Some(object.size()));
+            ByteStream::new(name, ObjectReader::new(object), total, limits)
+        }
         Location::File(path) => {
             let metadata =
                 std::fs::metadata(path).map_err(|error| SourceError::from_io(path, error))?;
@@ -197,8 +202,10 @@ impl ByteStream {
 
     fn failed(&self, source: io::Error) -> SourceError {
         let name = self.name.clone();
-        // Decoders report bad data as these; an error number comes from the operating system.
-        if self.compression == Compression::None || source.raw_os_error().is_some() {
+        // Decoders report bad data as these; an error number comes from the operating system, and a
+        // store's reader aborts.
+        let of_store = source.kind() == io::ErrorKind::ConnectionAborted;
+        if self.compression == Compression::None || source.raw_os_error().is_some() || of_store {
             return SourceError::Io { name, source };
         }
         let problem = if source.kind() == io::ErrorKind::UnexpectedEof {

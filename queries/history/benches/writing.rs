@@ -175,7 +175,8 @@ async fn by_delta(history: &History, table: Table, batch: &RecordBatch) -> u64 {
         .with_writer_properties(properties);
     writer.write(batch.clone()).await.expect("written");
     let adds = writer.flush().await.expect("flushed");
-    let folder = history.root().join(table.name());
+    let folder = history.place().below(table.name());
+    let folder = folder.local().expect("it is on this machine");
     adds.iter().for_each(|add| std::fs::remove_file(folder.join(&add.path)).expect("removed"));
     adds.iter().map(|add| add.size as u64).sum()
 }

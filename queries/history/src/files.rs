@@ -1,4 +1,5 @@
-//! The data files of a table: written beside their name, and renamed into it once they are whole.
+//! The data files of a table: written beside their name, and renamed into it once they are whole; for
+//! an upload, into files without a name.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -11,7 +12,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use deltalake::kernel::Add;
 use deltalake::parquet::arrow::ArrowSchemaConverter;
-use deltalake::parquet::errors::Result;
+use deltalake::parquet::errors::{ParquetError, Result};
 use deltalake::parquet::file::properties::WriterProperties;
 use deltalake::parquet::file::writer::SerializedFileWriter;
 use deltalake::parquet::schema::types::SchemaDescriptor;
@@ -22,22 +23,27 @@ use crate::stats::{self, ColumnStats};
 /// Rows of a row group: what one task of a reader takes.
 const GROUP_ROWS: usize = 1 << 20;
 
+/// Memory of rows that are read to be written again, beyond which a row group is full too.
+const GROUP_BYTES: usize = 64 << 20;
+
 /// What is handed to the system at once.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Writes one file with all rows, in their order, and says what the log is to say of it. The
+/// Writes one file of row groups, in their order, and says what the log is to say of it. The
 /// batches have the schema. `unbounded` are the columns of which no least and greatest value is
 /// kept.
 pub(crate) fn write(
     folder: &Path,
     schema: &Schema,
     unbounded: &[&str],
-    batches: &[RecordBatch],
+    groups: impl Iterator<Item = Result<Vec<RecordBatch>>>,
 ) -> Result<Add> {
     let name = name()?;
     let beside = folder.join(format!("{name}.tmp"));
-    let written =
-        fill(&beside, schema, unbounded, groups(batches, GROUP_ROWS)).and_then(|mut add| {
+    let written = File::create_new(&beside)
+        .map_err(ParquetError::from)
+        .and_then(|file| fill(file, schema, unbounded, groups))
+        .and_then(|(mut add, _)| {
             fs::rename(&beside, folder.join(&name))?;
             add.path = name;
             Ok(add)
@@ -49,21 +55,37 @@ pub(crate) fn write(
     written
 }
 
-fn fill(
-    path: &Path,
+/// The same into a file without a name, which goes when it is closed, for an upload.
+pub(crate) fn write_apart(
+    scratch: &Path,
     schema: &Schema,
     unbounded: &[&str],
-    groups: Vec<Vec<RecordBatch>>,
-) -> Result<Add> {
+    groups: impl Iterator<Item = Result<Vec<RecordBatch>>>,
+) -> Result<(Add, File)> {
+    let name = name()?;
+    let file = tempfile::tempfile_in(scratch)?;
+    let (mut add, file) = fill(file, schema, unbounded, groups)?;
+    add.path = name;
+    Ok((add, file))
+}
+
+fn fill(
+    file: File,
+    schema: &Schema,
+    unbounded: &[&str],
+    groups: impl Iterator<Item = Result<Vec<RecordBatch>>>,
+) -> Result<(Add, File)> {
     let descriptor = ArrowSchemaConverter::new().convert(schema)?;
     // Pages carry no statistics, so that an index of them would only say where they are.
     let properties = WriterProperties::builder().set_offset_index_disabled(true).build();
-    let out = BufWriter::with_capacity(BUFFER_BYTES, File::create_new(path)?);
+    let out = BufWriter::with_capacity(BUFFER_BYTES, file);
     let root = descriptor.root_schema_ptr();
     let mut writer = SerializedFileWriter::new(out, root, Arc::new(properties))?;
     let mut stats = vec![ColumnStats::default(); descriptor.num_columns()];
-    let rows = groups.iter().flatten().map(|batch| batch.num_rows() as u64).sum();
+    let mut rows = 0;
     for group in groups {
+        let group = group?;
+        rows += group.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
         let mut out = writer.next_row_group()?;
         let chunks = columns::write(&descriptor, &group, unbounded)?;
         for (chunk, stats) in chunks.into_iter().zip(&mut stats) {
@@ -73,7 +95,34 @@ fn fill(
         out.close()?;
     }
     let file = writer.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?;
-    add_of(&file, rows, &descriptor, &stats)
+    Ok((add_of(&file, rows, &descriptor, &stats)?, file))
+}
+
+/// The row groups of rows that are in memory.
+pub(crate) fn whole(batches: &[RecordBatch]) -> impl Iterator<Item = Result<Vec<RecordBatch>>> {
+    groups(batches, GROUP_ROWS).into_iter().map(Ok)
+}
+
+/// The row groups of rows that come one batch after another: no more is in memory than one of them, and
+/// that is bounded.
+pub(crate) fn gathered(
+    mut batches: impl Iterator<Item = Result<RecordBatch>>,
+) -> impl Iterator<Item = Result<Vec<RecordBatch>>> {
+    std::iter::from_fn(move || {
+        let (mut group, mut rows, mut bytes) = (Vec::new(), 0, 0);
+        while rows < GROUP_ROWS && bytes < GROUP_BYTES {
+            match batches.next() {
+                Some(Ok(batch)) => {
+                    rows += batch.num_rows();
+                    bytes += batch.get_array_memory_size();
+                    group.push(batch);
+                }
+                Some(Err(error)) => return Some(Err(error)),
+                None => break,
+            }
+        }
+        (rows > 0).then_some(Ok(group))
+    })
 }
 
 /// The batches, cut where a row group is full.
@@ -160,7 +209,9 @@ mod tests {
         let path = dir.path().join("file");
         let batches = [batch(-7..20), batch(0..0), batch(20..21), batch(21..50)];
         let schema = batches[0].schema();
-        let add = fill(&path, &schema, &[], groups(&batches, 10)).expect("written");
+        let file = File::create_new(&path).expect("a new file");
+        let (add, _) =
+            fill(file, &schema, &[], groups(&batches, 10).into_iter().map(Ok)).expect("written");
         let stats: Value = serde_json::from_str(&add.stats.expect("statistics")).expect("JSON");
         let want = json!({
             "numRecords": 57,
@@ -183,10 +234,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let nested: ArrayRef = Arc::new(arrow::array::Float32Array::from(vec![1.0]));
         let batch = RecordBatch::try_from_iter([("f", nested)]).expect("rows");
-        let failed = write(dir.path(), &batch.schema(), &[], &[batch]);
+        let failed = write(dir.path(), &batch.schema(), &[], whole(&[batch]));
         assert!(failed.expect_err("no such column").to_string().contains("Float32"));
         assert_eq!(std::fs::read_dir(dir.path()).expect("our own folder").count(), 0);
-        let absent = write(&dir.path().join("absent"), &batch_schema(), &[], &[]);
+        let absent = write(&dir.path().join("absent"), &batch_schema(), &[], whole(&[]));
         assert!(absent.is_err());
     }
 

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use deltalake::kernel::Add;
 use deployforge_model::{FileMarks, Frontier, Moved, Partition};
@@ -22,6 +23,7 @@ use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::Table;
+use crate::states::{PartitionState, StatePart};
 
 /// How often a request is made before a failure is told.
 const TRIES: u32 = 5;
@@ -42,6 +44,9 @@ pub struct Manifest {
     /// Where all partitions stand after it.
     #[serde(default)]
     pub frontier: Frontier,
+    /// The states of all partitions after it.
+    #[serde(default)]
+    pub states: BTreeMap<Partition, PartitionState>,
     /// Files of sources that are read to the end with it.
     #[serde(default)]
     pub read: FileMarks,
@@ -56,10 +61,14 @@ pub struct Manifest {
 pub struct Step {
     /// How far it moves partitions.
     pub moved: BTreeMap<Partition, Moved>,
+    /// Where the states of partitions that it moves stand after it; of others they stay.
+    pub states: BTreeMap<Partition, Vec<StatePart>>,
     /// Files of sources that are read to the end with it.
     pub read: FileMarks,
     /// The next free number of a row after it.
     pub sequence: u64,
+    /// How many numbers after that are the writer's own.
+    pub reserve: u64,
 }
 
 /// Why the ledger could not be read or written.
@@ -78,12 +87,22 @@ pub enum LedgerError {
         here: Option<i64>,
     },
     /// The store failed.
-    #[error("the ledger of commits cannot be {what}: {error}")]
+    #[error("the history cannot be {what}: {}", deployforge_store::said(error))]
     Store {
         /// What was tried.
         what: &'static str,
         /// What failed.
         error: Error,
+    },
+    /// The state of partitions.
+    #[error("the state of partitions in {file} cannot be {what}: {error}")]
+    State {
+        /// What was tried.
+        what: &'static str,
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        error: ArrowError,
     },
     /// A manifest that is not one.
     #[error("{path} in the ledger of commits is damaged: {error}; restore it from a backup")]
@@ -133,7 +152,12 @@ impl Ledger {
     /// The manifests from a number on, in order. Those that are gone were made part of the tables long
     /// ago.
     pub(crate) async fn since(&self, number: u64) -> Result<Vec<Manifest>, LedgerError> {
-        let mut manifests = Vec::new();
+        let (mut manifests, mut number) = (Vec::new(), number);
+        if number + KEPT < self.head.number {
+            // Most of them are gone.
+            let oldest = self.numbers().await?.into_iter().min();
+            number = number.max(oldest.unwrap_or(number));
+        }
         for number in number..self.head.number {
             manifests.extend(self.read(number).await?);
         }
@@ -166,13 +190,21 @@ impl Ledger {
         loop {
             let manifest = self.next(id, step, files)?;
             let Err(error) = self.put(&manifest).await else {
-                self.head = manifest;
-                return Ok(self.head.clone());
+                if self.is_last(&manifest).await? {
+                    self.head = manifest;
+                    return Ok(self.head.clone());
+                }
+                self.take_back(&manifest).await?;
+                continue;
             };
             // It may be there, though an error came back.
             let before = self.head.number;
             if let Some(mine) = self.find(id, before + 1).await? {
-                return Ok(mine);
+                if self.is_last(&mine).await? {
+                    return Ok(mine);
+                }
+                self.take_back(&mine).await?;
+                continue;
             }
             if self.head.number == before {
                 tries += 1;
@@ -184,14 +216,53 @@ impl Ledger {
         }
     }
 
-    /// Removes manifests long behind the newest. Every one before `applied` is in its tables.
-    pub(crate) async fn clean(&self, applied: u64) {
-        let oldest = applied.saturating_sub(KEPT);
-        let Ok(numbers) = self.numbers().await else { return };
-        for number in numbers.into_iter().filter(|number| *number < oldest) {
-            // What stays is removed the next time.
-            let _ = self.store.delete(&self.path(number)).await;
+    /// Removes manifests long behind the newest, the oldest first, but for those from `needed` on. Every
+    /// one before `applied` is in its tables.
+    pub(crate) async fn clean(&self, applied: u64, needed: Option<u64>) {
+        let oldest =
+            applied.min(self.head.number).saturating_sub(KEPT).min(needed.unwrap_or(u64::MAX));
+        let Ok(mut numbers) = self.numbers().await else { return };
+        numbers.retain(|number| *number < oldest);
+        numbers.sort_unstable();
+        for number in numbers {
+            // What stays is removed the next time, before what comes after it: see `is_last`.
+            if self.store.delete(&self.path(number)).await.is_err() {
+                return;
+            }
         }
+    }
+
+    /// Whether a manifest that was put stands behind the newest one of then. A number is free as well
+    /// where old manifests were removed, and who was away for long puts its own there. They are removed
+    /// in order, and the last ones never: so it is a commit if the one before it is there still, or if
+    /// nothing is far ahead of it. (A listing of a folder may lack what is put meanwhile.)
+    async fn is_last(&self, manifest: &Manifest) -> Result<bool, LedgerError> {
+        let before = self.path(manifest.number - 1);
+        let look = || async {
+            match self.store.head(&before).await {
+                Ok(_) => Ok(true),
+                Err(Error::NotFound { .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        };
+        if again(self.pause, "read", look).await? {
+            return Ok(true);
+        }
+        let newest = self.numbers().await?.into_iter().max().unwrap_or_default();
+        Ok(newest < manifest.number + KEPT / 2)
+    }
+
+    /// Removes a manifest that is no commit, and reads what is.
+    async fn take_back(&mut self, manifest: &Manifest) -> Result<(), LedgerError> {
+        let path = self.path(manifest.number);
+        let delete = || async {
+            match self.store.delete(&path).await {
+                Err(Error::NotFound { .. }) => Ok(()),
+                deleted => deleted,
+            }
+        };
+        again(self.pause, "written", delete).await?;
+        self.refresh().await
     }
 
     fn next(
@@ -200,10 +271,16 @@ impl Ledger {
         step: &Step,
         files: &BTreeMap<Table, Vec<Add>>,
     ) -> Result<Manifest, LedgerError> {
-        let mut frontier = self.head.frontier.clone();
+        let number = self.head.number + 1;
+        let (mut frontier, mut states) = (self.head.frontier.clone(), self.head.states.clone());
         for (partition, moved) in &step.moved {
             let there = frontier.insert(partition.clone(), moved.to);
-            if there != moved.from {
+            let state = states.entry(partition.clone()).or_default();
+            let commit = std::mem::replace(&mut state.commit, number);
+            if let Some(parts) = step.states.get(partition) {
+                state.parts.clone_from(parts);
+            }
+            if there != moved.from || moved.after.is_some_and(|after| after != commit) {
                 return Err(LedgerError::Fenced {
                     partition: partition.clone(),
                     there: there.map(|offset| offset.0),
@@ -212,12 +289,13 @@ impl Ledger {
             }
         }
         Ok(Manifest {
-            number: self.head.number + 1,
+            number,
             id: id.to_owned(),
             moved: step.moved.clone(),
             frontier,
+            states,
             read: step.read.clone(),
-            sequence: step.sequence.max(self.head.sequence),
+            sequence: step.sequence.max(self.head.sequence) + step.reserve,
             files: files.clone(),
         })
     }
@@ -235,16 +313,16 @@ impl Ledger {
         Ok(since.into_iter().find(|manifest| manifest.id == id))
     }
 
-    async fn numbers(&self) -> Result<Vec<u64>, LedgerError> {
+    pub(crate) async fn numbers(&self) -> Result<Vec<u64>, LedgerError> {
         let list = || async {
             let found: Vec<_> = self.store.list(Some(&self.folder)).try_collect().await?;
             let number = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
             Ok(found.iter().filter_map(|one| number(&one.location)).collect())
         };
-        again(self.pause, list).await
+        again(self.pause, "read", list).await
     }
 
-    async fn read(&self, number: u64) -> Result<Option<Manifest>, LedgerError> {
+    pub(crate) async fn read(&self, number: u64) -> Result<Option<Manifest>, LedgerError> {
         let path = self.path(number);
         let get = || async {
             match self.store.get(&path).await {
@@ -253,7 +331,7 @@ impl Ledger {
                 Err(error) => Err(error),
             }
         };
-        let text: Option<Bytes> = again(self.pause, get).await?;
+        let text: Option<Bytes> = again(self.pause, "read", get).await?;
         let read = |text: Bytes| serde_json::from_slice(&text);
         text.map(read)
             .transpose()
@@ -265,9 +343,10 @@ impl Ledger {
     }
 }
 
-/// Makes a request that changes nothing, a few times if it fails.
-async fn again<T, F: Future<Output = Result<T, Error>>>(
+/// Makes a request that can be made twice, a few times if it fails.
+pub(crate) async fn again<T, F: Future<Output = Result<T, Error>>>(
     pause: Duration,
+    what: &'static str,
     mut request: impl FnMut() -> F,
 ) -> Result<T, LedgerError> {
     let mut tries = 0;
@@ -277,7 +356,7 @@ async fn again<T, F: Future<Output = Result<T, Error>>>(
             Err(error) => {
                 tries += 1;
                 if tries == TRIES {
-                    return Err(LedgerError::Store { what: "read", error });
+                    return Err(LedgerError::Store { what, error });
                 }
                 tokio::time::sleep(pause * (1 << tries)).await;
             }

@@ -1,11 +1,13 @@
 //! Files between their writing and their commit.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use deltalake::kernel::Add;
+use deltalake::parquet::errors::ParquetError;
+use deployforge_store::Place;
 
 use crate::{HistoryError, Table, files};
 
@@ -15,12 +17,13 @@ const LONG_TEXT: [&str; 4] = ["expected", "observed", "state", "reason"];
 /// Writes data files of a history's tables.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    root: PathBuf,
+    place: Place,
+    scratch: PathBuf,
 }
 
 impl Writer {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub(crate) fn new(place: &Place, scratch: &Path) -> Self {
+        Self { place: place.clone(), scratch: scratch.to_owned() }
     }
 
     /// See [`History::write`](crate::History::write).
@@ -29,18 +32,45 @@ impl Writer {
         for batch in batches {
             fits(table, &schema, &batch.schema())?;
         }
-        let folder = self.root.join(table.name());
-        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let mut add = None;
-        if rows > 0 {
-            let written = files::write(&folder, &schema, &LONG_TEXT, batches);
-            add = Some(written.map_err(|error| HistoryError::Write {
-                table: table.name(),
-                path: folder.clone(),
-                error: Box::new(error),
-            })?);
+        match batches.iter().map(|batch| batch.num_rows() as u64).sum() {
+            0 => {
+                Ok(Written { table, place: self.place.clone(), rows: 0, add: None, waiting: None })
+            }
+            rows => self.write_groups(table, rows, files::whole(batches)),
         }
-        Ok(Written { table, folder, rows, add })
+    }
+
+    /// Writes rows of the table's columns that come one batch after another.
+    pub(crate) fn rewrite(
+        &self,
+        table: Table,
+        rows: u64,
+        batches: impl Iterator<Item = Result<RecordBatch, ParquetError>>,
+    ) -> Result<Written, HistoryError> {
+        self.write_groups(table, rows, files::gathered(batches))
+    }
+
+    fn write_groups(
+        &self,
+        table: Table,
+        rows: u64,
+        groups: impl Iterator<Item = Result<Vec<RecordBatch>, ParquetError>>,
+    ) -> Result<Written, HistoryError> {
+        let (schema, place) = (table.schema(), self.place.below(table.name()));
+        let failed = |folder: &Path, error| HistoryError::Write {
+            table: table.name(),
+            path: folder.display().to_string(),
+            error: Box::new(error),
+        };
+        let (add, waiting) = if let Some(folder) = place.local() {
+            let written = files::write(folder, &schema, &LONG_TEXT, groups);
+            (written.map_err(|error| failed(folder, error))?, None)
+        } else {
+            let written = files::write_apart(&self.scratch, &schema, &LONG_TEXT, groups);
+            let (add, file) = written.map_err(|error| failed(&self.scratch, error))?;
+            (add, Some(file))
+        };
+        Ok(Written { table, place, rows, add: Some(add), waiting })
     }
 }
 
@@ -63,14 +93,17 @@ fn describe(field: &Field) -> String {
     format!("is `{}` of {}, {null}", field.name(), field.data_type())
 }
 
-/// Rows in a file that no commit names yet. What is dropped without a commit is removed again.
+/// Rows in a file that no commit names yet. What is dropped without a commit is removed again; what was
+/// never uploaded is in no store at all.
 #[derive(Debug)]
 #[must_use = "the rows are in no table before `History::commit_written`"]
 pub struct Written {
     table: Table,
-    folder: PathBuf,
+    place: Place,
     rows: u64,
     add: Option<Add>,
+    /// What has to be uploaded yet.
+    waiting: Option<File>,
 }
 
 impl Written {
@@ -94,6 +127,16 @@ impl Written {
         self.add.as_ref()
     }
 
+    /// The place of the table.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The file that has to be uploaded yet, if any; asked once.
+    pub(crate) fn take_waiting(&mut self) -> Option<File> {
+        self.waiting.take()
+    }
+
     /// Gives the file into the hands of a commit.
     pub(crate) fn into_adds(mut self) -> (Table, Option<Add>) {
         (self.table, self.add.take())
@@ -102,9 +145,9 @@ impl Written {
 
 impl Drop for Written {
     fn drop(&mut self) {
-        if let Some(add) = &self.add {
+        if let (Some(add), Some(folder)) = (&self.add, self.place.local()) {
             // A file that stays is no harm: nothing names it.
-            let _ = fs::remove_file(self.folder.join(&add.path));
+            let _ = fs::remove_file(folder.join(&add.path));
         }
     }
 }

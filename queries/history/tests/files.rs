@@ -110,6 +110,7 @@ fn read(path: &Path) -> RecordBatch {
 /// All rows of a query over a table, with text as plain text.
 async fn query(history: &History, table: Table, sql: &str) -> RecordBatch {
     let context = SessionContext::new();
+    let history = History::open_at(history.place()).await.expect("a reader");
     let delta = history.table(table);
     delta.update_datafusion_session(&context.state()).expect("a session");
     let provider = delta.table_provider().await.expect("a provider");
@@ -130,7 +131,12 @@ async fn query(history: &History, table: Table, sql: &str) -> RecordBatch {
 
 /// What the log says of the one file of a table.
 fn logged(history: &History, table: Table) -> Value {
-    let log = history.root().join(table.name()).join("_delta_log/00000000000000000001.json");
+    let log = history
+        .place()
+        .local()
+        .expect("a folder")
+        .join(table.name())
+        .join("_delta_log/00000000000000000001.json");
     let text = std::fs::read_to_string(log).expect("the first commit");
     let mut actions = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let add = actions.find_map(|action| action.get("add").cloned()).expect("a file");
@@ -198,6 +204,8 @@ async fn what_is_written_and_not_committed_is_not_seen() {
         .commit_written(&Step::default(), vec![first, nothing, second])
         .await
         .expect("committed");
+    assert_eq!(history.table(Table::Rejects).version(), Some(0), "as of opening");
+    history.refresh().await.expect("read anew");
     assert_eq!(history.table(Table::Rejects).version(), Some(1));
     assert_eq!(history.table(Table::Checks).version(), Some(0));
     let seen = query(&history, Table::Rejects, count).await;

@@ -85,7 +85,8 @@ fn text_that_memory_does_not_hold_is_not_read() {
 
 fn origin() -> BatchOrigin {
     let ingested_at = Timestamp(1_000_000 * 60_000_000);
-    BatchOrigin { source: "s".into(), file: "f".into(), ingested_at, stored: false }
+    let (source, file, owner) = ("s".into(), "f".into(), Owner::NONE);
+    BatchOrigin { source, file, ingested_at, stored: false, owner }
 }
 
 fn observe(comparator: &mut Comparator, observation: &Observation) -> Output {
@@ -101,7 +102,7 @@ fn verdict(comparator: &Comparator, id: &str) -> (Verdict, Option<UnknownReason>
 
 fn sweep(comparator: &mut Comparator, listed: &[Observation]) -> Output {
     let origin = origin();
-    comparator.sweep_start(&origin.source, "id", Scope::default());
+    comparator.sweep_start(&origin, "id", Scope::default(), 0);
     for observation in listed {
         observe(comparator, observation);
     }
@@ -128,8 +129,8 @@ fn a_damaged_sweep_proves_nothing_missing() {
     let one = observation("v1", r#"{"size":8}"#, 1);
     let mut comparator = comparator(&[one]);
     let origin = origin();
-    comparator.sweep_start(&origin.source, "id", Scope::default());
-    comparator.sweep_damaged(&origin.source);
+    comparator.sweep_start(&origin, "id", Scope::default(), 0);
+    comparator.sweep_damaged(&origin);
     comparator.sweep_end(&origin, "id", None, Dialect::Native);
     let unreadable = (Verdict::Unknown, Some(UnknownReason::Unreadable));
     assert_eq!(verdict(&comparator, "v1"), unreadable);
@@ -197,7 +198,7 @@ fn scopes_fold_case_as_keys_do() {
     let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
     let origin = origin();
     let scope = Scope { provider: Some("AWS".to_owned()), ..Scope::default() };
-    comparator.sweep_start(&origin.source, "id", scope);
+    comparator.sweep_start(&origin, "id", scope, 0);
     comparator.sweep_end(&origin, "id", None, Dialect::Native);
     assert_eq!(verdict(&comparator, "v"), (Verdict::Missing, None));
 }
@@ -296,6 +297,7 @@ fn what_could_not_be_compared_for_a_while_is_compared_again() {
         file: "f".into(),
         ingested_at: Timestamp(1 << 50),
         stored: false,
+        owner: Owner::NONE,
     };
     let mut see = |observation: &Observation| {
         let mut builder = ObservationBatchBuilder::new(1);

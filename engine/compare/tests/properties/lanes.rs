@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use deployforge_canon::{Canon, Normalise};
 use deployforge_compare::{
-    Baseline, BaselineBuilder, BatchOrigin, Comparator, LevelSwitch, Output, Scrubbed, Segment,
-    Settings, Tables, Tier,
+    Baseline, BaselineBuilder, BatchOrigin, Comparator, LevelSwitch, Output, Owner, Scrubbed,
+    Segment, Settings, Tables, Tier,
 };
 use deployforge_formats::{LineReader, ReadOptions, Reader};
 use deployforge_inventory::{Envelope, Inventory, Options};
@@ -104,7 +104,8 @@ fn comparator(baseline: &Baseline, levels: LevelSwitch, tier: Tier) -> Comparato
 }
 
 fn origin() -> BatchOrigin {
-    BatchOrigin { source: "s".into(), file: "f".into(), ingested_at: NOW, stored: false }
+    let (source, file, owner) = ("s".into(), "f".into(), Owner::NONE);
+    BatchOrigin { source, file, ingested_at: NOW, stored: false, owner }
 }
 
 /// Everything that goes into the history, as text, sorted.

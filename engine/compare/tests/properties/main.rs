@@ -1,6 +1,7 @@
 //! Properties of the comparator over random states: what must hold whatever comes in.
 
 mod generate;
+mod handover;
 mod lanes;
 mod streams;
 mod successions;

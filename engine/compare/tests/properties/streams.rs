@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use deployforge_canon::{Canon, Node, Normalise};
 use deployforge_compare::{
     Baseline, BaselineBuilder, BatchOrigin, Comparator, DiffOptions, Difference, LevelSwitch,
-    OpenFinding, Output, Settings, Tables, Tier, compare,
+    OpenFinding, Output, Owner, Settings, Tables, Tier, compare,
 };
 use deployforge_model::{
     BaselineInfo, BaselineKind, Dialect, Observation, ObservationBatchBuilder, Presence,
@@ -71,7 +71,8 @@ pub(crate) fn comparator(states: &[Value]) -> Comparator {
 }
 
 pub(crate) fn origin() -> BatchOrigin {
-    BatchOrigin { source: "s".into(), file: "f".into(), ingested_at: NOW, stored: false }
+    let (source, file, owner) = ("s".into(), "f".into(), Owner(1));
+    BatchOrigin { source, file, ingested_at: NOW, stored: false, owner }
 }
 
 pub(crate) fn apply(comparator: &mut Comparator, observations: &[Observation]) -> Output {
@@ -226,7 +227,7 @@ proptest! {
     fn a_sweep_finds_missing_what_it_does_not_list(stream in stream()) {
         let mut comparator = comparator(&stream.declared);
         let origin = origin();
-        comparator.sweep_start(&origin.source, "s", Scope::default());
+        comparator.sweep_start(&origin, "s", Scope::default(), 0);
         apply(&mut comparator, &stream.observed);
         comparator.sweep_end(&origin, "s", None, Dialect::AwsConfig);
         for view in comparator.resources() {

@@ -13,6 +13,7 @@ use super::stream::{feed_all, from_files, inputs, keep_rejects, say_totals, stor
 use crate::cli::{Audit, Cli, ReportFormat};
 use crate::config::{self, ConfigFile};
 use crate::error::{CommandError, CommandResult};
+use crate::home::{self, Home};
 use crate::render;
 use crate::report::{Report, write_to};
 use crate::setup::{self, HashKeys};
@@ -25,21 +26,20 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
         Some(path) => config::load(path)?,
         None => ConfigFile::default(),
     };
-    let root = setup::data_dir(cli, &config);
     let names: Vec<&str> =
         args.baselines.iter().filter_map(|spec| spec.strip_prefix('@')).collect();
     let dir = if args.record {
-        Some(setup::open_for_work(&root)?)
+        Some(Home::of(cli, &config)?.open_for_work()?)
     } else if names.is_empty() {
         None
     } else {
-        Some(setup::open_existing(&root)?)
+        Some(Home::of(cli, &config)?.open_existing()?)
     };
     let keys = dir.as_ref().map_or_else(HashKeys::ephemeral, HashKeys::of);
     let (baselines, baseline_rejects) = baselines(cli, args, &config, &keys, dir.as_ref())?;
     let declared: usize = baselines.iter().map(|baseline| baseline.rows.len()).sum();
     let defaults = setup::key_defaults(&args.judge);
-    let snapshots = inputs(&args.snapshots, &defaults, None)?;
+    let snapshots = inputs(&args.snapshots, &defaults, None, &home::options(&config)?)?;
     let settings = setup::settings(&config, &args.judge, &keys, args.record)?;
     let mut comparator = Comparator::new(settings, baselines);
     let refused = baseline_rejects.len() as u64;
@@ -48,7 +48,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
             let runtime = setup::runtime()?;
             let (mut recorder, known) = setup::recorder(dir, &runtime, &mut comparator)?;
             keep_rejects(&mut recorder, &known, baseline_rejects)?;
-            (Some(recorder), known)
+            (Some(recorder.maintained(config.history.retention())), known)
         }
         _ => (None, HashSet::default()),
     };
@@ -68,6 +68,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
     })?;
     engine.finish_audit();
     settle(&mut engine, recorder.as_mut())?;
+    recorder.iter_mut().for_each(Recorder::wait_for_upkeep);
     bar.finish_and_clear();
     say_totals(engine.totals(), cli.quiet);
     let report = Report::of(engine.comparator());
@@ -119,7 +120,15 @@ fn baselines(
         let defaults = setup::key_defaults(&args.judge);
         let spill = dir.map_or_else(std::env::temp_dir, |dir| dir.root().to_owned());
         let seed = (&canon, keys.seed);
-        let read = from_files(&files, "baseline", &defaults, None, seed, &spill, cli.quiet)?;
+        let read = from_files(
+            (&files, &home::options(config)?),
+            "baseline",
+            &defaults,
+            None,
+            seed,
+            &spill,
+            cli.quiet,
+        )?;
         all.push(read.baseline);
         rejects = read.rejects;
     }

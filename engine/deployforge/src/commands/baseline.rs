@@ -1,7 +1,6 @@
 //! `baseline`: import, list, show, diff.
 
 use std::collections::HashSet;
-use std::path::Path;
 
 use deployforge_canon::{Canon, Parser};
 use deployforge_compare::{BaselineRows, Comparator};
@@ -18,6 +17,7 @@ use super::stream::{from_files, keep_rejects, split_version, stored};
 use crate::cli::{Baseline, Cli, DiffFormat, Judge, ReportFormat};
 use crate::config::{self, ConfigFile};
 use crate::error::{CommandError, CommandResult, Outcome};
+use crate::home::{self, Home};
 use crate::render::{self, safe};
 use crate::report::{Report, raw, write_to};
 use crate::setup::{self, HashKeys};
@@ -29,12 +29,11 @@ pub(crate) fn run(cli: &Cli, command: &Baseline) -> CommandResult {
                 Some(path) => config::load(path)?,
                 None => ConfigFile::default(),
             };
-            let root = setup::data_dir(cli, &config);
             let defaults =
                 KeyDefaults { provider: None, account: account.clone(), region: region.clone() };
             let import =
                 Import { name, paths, kind: *kind, mode: *mode, defaults, dry_run: *dry_run };
-            import.run(cli, &root, &config)
+            import.run(cli, &config)
         }
         Baseline::List { format } => list(&existing(cli)?, *format),
         Baseline::Show { name, resource, format } => {
@@ -47,7 +46,7 @@ pub(crate) fn run(cli: &Cli, command: &Baseline) -> CommandResult {
 }
 
 fn existing(cli: &Cli) -> Result<DataDir, CommandError> {
-    setup::open_existing(&setup::data_dir(cli, &ConfigFile::default()))
+    Home::of(cli, &ConfigFile::default())?.open_existing()
 }
 
 struct Import<'a> {
@@ -60,13 +59,14 @@ struct Import<'a> {
 }
 
 impl Import<'_> {
-    fn run(&self, cli: &Cli, root: &Path, config: &ConfigFile) -> CommandResult {
+    fn run(&self, cli: &Cli, config: &ConfigFile) -> CommandResult {
         // A dry run leaves nothing behind, not even a data directory.
-        let dir = if self.dry_run { None } else { Some(setup::open_for_baselines(root)?) };
+        let dir =
+            if self.dry_run { None } else { Some(Home::of(cli, config)?.open_for_baselines()?) };
         let keys = dir.as_ref().map_or_else(HashKeys::ephemeral, HashKeys::of);
         let canon = setup::canon(config, &keys)?;
         let read = from_files(
-            self.paths,
+            (self.paths, &home::options(config)?),
             self.name,
             &self.defaults,
             self.kind,

@@ -12,12 +12,14 @@ use deployforge_pipeline::{
     Committer, Engine, FILE_BYTES, FILE_ROWS, Input, Recorder, read_inputs,
 };
 use deployforge_state::Purpose;
+use deployforge_store::Options;
 use serde::Serialize;
 
 use super::stream::{feed_all, from_files, say_totals};
 use crate::cli::{Bench, BenchLevels, BenchTable, Cli, Judge};
 use crate::config::{CommitConfig, ConfigFile};
 use crate::error::{CommandError, CommandResult, Outcome};
+use crate::home;
 use crate::render;
 use crate::report::write_to;
 use crate::setup::{self, HashKeys};
@@ -72,19 +74,27 @@ pub(crate) fn run(cli: &Cli, args: &Bench) -> CommandResult {
 
 fn measure(cli: &Cli, args: &Bench, folder: &std::path::Path) -> Result<Figures, CommandError> {
     let config = ConfigFile::default();
-    let dir = setup::open_for_writing(folder, Purpose::Work)?;
-    let keys = HashKeys::of(&dir);
+    let dir = home::open_for_writing(folder, Purpose::Work)?;
+    let (keys, options) = (HashKeys::of(&dir), Options::new());
     let canon = setup::canon(&config, &keys)?;
     let defaults = setup::key_defaults(&Judge::default());
     let seed = (&canon, keys.seed);
-    let read = from_files(&args.baselines, "bench", &defaults, None, seed, dir.root(), cli.quiet)?;
+    let read = from_files(
+        (&args.baselines, &options),
+        "bench",
+        &defaults,
+        None,
+        seed,
+        dir.root(),
+        cli.quiet,
+    )?;
     let runtime = setup::runtime()?;
     let mut comparator = Comparator::new(settings(args, &config, &keys)?, vec![read.baseline]);
     let resources = comparator.declared() as u64;
     let (recorder, known) = setup::recorder(&dir, &runtime, &mut comparator)?;
     let (_, shapes) = comparator.held();
     let mut engine = Engine::new(comparator, setup::clock(), known);
-    let inputs = super::stream::inputs(&args.observations, &defaults, Some("bench"))?;
+    let inputs = super::stream::inputs(&args.observations, &defaults, Some("bench"), &options)?;
     let (seconds, findings) = observe(cli, &mut engine, recorder, inputs, keys.seed)?;
     say_totals(engine.totals(), cli.quiet);
 

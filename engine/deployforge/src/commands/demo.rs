@@ -10,12 +10,14 @@ use deployforge_pipeline::{Engine, Input};
 use deployforge_policy::Environment;
 use deployforge_sources::{FolderWatch, Location};
 use deployforge_state::{DataDir, Manifest, Purpose};
+use deployforge_store::Options;
 
 use super::run::Stream;
 use super::stream::{from_files, inputs, say_totals, show};
 use crate::cli::{Cli, Demo, Judge};
 use crate::config::{CommitConfig, ConfigFile};
 use crate::error::{CommandError, CommandResult, Outcome};
+use crate::home::Home;
 use crate::render::{self, BOLD, CYAN, DIM, GREEN, RED, RESET, YELLOW, safe, shorten};
 use crate::report::{Summary, raw, value};
 use crate::setup::{self, HashKeys};
@@ -44,7 +46,7 @@ pub(crate) fn run(cli: &Cli, args: &Demo) -> CommandResult {
             .collect(),
         ..ConfigFile::default()
     };
-    let root = setup::data_dir(cli, &config);
+    let root = Home::alone(cli, "the demo")?;
     let dir = start_afresh(&root)?;
     let keys = HashKeys::of(&dir);
     unpack(&root)?;
@@ -141,8 +143,15 @@ fn import(
         ("declared", "*.tfstate", BaselineKind::Declared, terraform_defaults()),
     ] {
         let paths = vec![show(&folder.join(files))];
-        let read =
-            from_files(&paths, name, &defaults, Some(kind), (&canon, keys.seed), dir.root(), true)?;
+        let read = from_files(
+            (&paths, &Options::new()),
+            name,
+            &defaults,
+            Some(kind),
+            (&canon, keys.seed),
+            dir.root(),
+            true,
+        )?;
         let manifest = Manifest {
             name: name.to_owned(),
             version: 0,
@@ -172,7 +181,7 @@ fn import(
 
 fn stream_files(root: &Path) -> Result<Vec<Input>, CommandError> {
     let folder = vec![show(&root.join("demo/stream"))];
-    let all = inputs(&folder, &KeyDefaults::default(), Some("demo"))?;
+    let all = inputs(&folder, &KeyDefaults::default(), Some("demo"), &Options::new())?;
     let with_account = |mut input: Input| {
         if input.file().contains(".tfstate") {
             input.defaults = terraform_defaults();

@@ -5,12 +5,15 @@ mod baseline;
 mod bench;
 mod demo;
 mod diff;
+mod events;
 mod generate;
 mod query;
+mod reload;
 mod repl;
 mod run;
 mod stream;
 mod versions;
+mod worker;
 
 use clap::CommandFactory as _;
 
@@ -28,6 +31,7 @@ pub(crate) fn run(cli: &Cli) -> CommandResult {
         Command::Bench(args) => bench::run(cli, args),
         Command::Baseline(command) => baseline::run(cli, command),
         Command::Query(args) => query::run(cli, args),
+        Command::Events(args) => events::run(cli, args),
         Command::Sql(_) => repl::run(cli),
         Command::Generate(args) => generate::run(cli, args),
         Command::Config(Config::Check { file }) => {

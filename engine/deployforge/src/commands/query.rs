@@ -10,6 +10,7 @@ use deployforge_sql::{OutputFormat, write_batches};
 use crate::cli::{Cli, Query, QueryFormat};
 use crate::config::ConfigFile;
 use crate::error::{CommandError, CommandResult, Outcome};
+use crate::home::Home;
 use crate::render::{self, safe, shorten};
 use crate::report::write_to;
 use crate::setup;
@@ -18,7 +19,7 @@ use crate::setup;
 const CELL_CHARS: usize = 120;
 
 pub(crate) fn run(cli: &Cli, args: &Query) -> CommandResult {
-    let dir = setup::open_existing(&setup::data_dir(cli, &ConfigFile::default()))?;
+    let dir = Home::of(cli, &ConfigFile::default())?.open_existing()?;
     let runtime = setup::runtime()?;
     let session = setup::session(&dir, &runtime)?;
     let (schema, rows) = on_big_stack(&runtime, async move { session.query(&args.sql).await })??;

@@ -7,6 +7,7 @@ use super::query::{on_big_stack, write_table};
 use crate::cli::Cli;
 use crate::config::ConfigFile;
 use crate::error::{CommandError, CommandResult, Outcome};
+use crate::home::Home;
 use crate::setup;
 
 const HELP: &str = "\
@@ -19,7 +20,7 @@ that live as long as the session.
   \\q         leave (also Ctrl-D)";
 
 pub(crate) fn run(cli: &Cli) -> CommandResult {
-    let dir = setup::open_existing(&setup::data_dir(cli, &ConfigFile::default()))?;
+    let dir = Home::of(cli, &ConfigFile::default())?.open_existing()?;
     let runtime = setup::runtime()?;
     let mut session = setup::session(&dir, &runtime)?;
     let failed = |error: ReadlineError| CommandError::new(error.to_string());

@@ -11,16 +11,19 @@ use deployforge_model::FileMarks;
 use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, States, read_inputs};
 use deployforge_sources::{FolderWatch, Location};
 use deployforge_state::{DataDir, Stamp};
+use deployforge_store::Options;
 use tokio::runtime::Runtime;
 
-use super::stream::{GATHER, say_totals, show};
+use super::stream::{GATHER, say_totals};
 use super::versions::{self, Newer, Versions};
 use crate::cli::{Cli, Run};
 use crate::config::{self, BaselineRef, CommitConfig, ConfigFile, SourceConfig};
 use crate::error::{CommandError, CommandResult, Outcome};
-use crate::render;
+use crate::events;
+use crate::home::{self, Home};
 use crate::report::Summary;
 use crate::setup::{self, HashKeys, Past};
+use crate::{render, source};
 
 /// A file must have been still for this long before it is read from a watched folder.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -33,8 +36,15 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
         None => ConfigFile::default(),
     };
     apply_flags(args, &mut config)?;
-    let root = setup::data_dir(cli, &config);
-    let dir = setup::open_for_work(&root)?;
+    let home = Home::of(cli, &config)?;
+    if config.sources.iter().any(SourceConfig::is_stream) {
+        return super::worker::run(cli, args, &config, &home);
+    }
+    if config.listen.is_some() {
+        return Err(CommandError::new("`listen` is for a stream, and the sources are files")
+            .hint("remove `listen`, or read from `kafka` or `http`"));
+    }
+    let dir = home.open_for_work()?;
     let keys = HashKeys::of(&dir);
     let runtime = setup::runtime()?;
     let stop = setup::stop_flag(&runtime);
@@ -47,14 +57,20 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     let comparator = versions.load(&dir)?;
     let declared = comparator.declared();
     if !cli.quiet {
-        anstream::eprintln!("{declared} resources declared; history in {}", show(&root));
+        anstream::eprintln!("{declared} resources declared; history in {home}");
     }
-    let mut stream = start(dir, &runtime, (versions, comparator), keys.seed, config.commit, stop)?;
+    let stopped = Arc::clone(&stop);
+    let events = events::start(&config, dir.history()?, runtime.handle())?;
+    let mut stream = start(dir, &runtime, (versions, comparator), keys.seed, &config, stop)?;
     if !cli.quiet {
         stream.status = render::progress("running", None, false);
     }
-    let ended = stream.sources(&config.sources, args.once)?;
+    let ended = stream.sources(&config.sources, args.once, &home::options(&config)?)?;
     stream.status.finish_and_clear();
+    events::finish(events, stopped.load(Ordering::Relaxed));
+    if ended {
+        stream.recorder.wait_for_upkeep();
+    }
     say_totals(stream.engine.totals(), cli.quiet);
     let summary = Summary::of(stream.engine.comparator().resources());
     anstream::eprintln!("{}", summary.line());
@@ -74,7 +90,7 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
 }
 
 /// What was typed goes before what the file says.
-fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), CommandError> {
+pub(super) fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), CommandError> {
     if !args.baselines.is_empty() {
         config.baselines.clear();
         for text in &args.baselines {
@@ -84,11 +100,14 @@ fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), CommandError> 
     }
     for path in &args.sources {
         let (format, plain) = split_prefix(path);
+        let kafka = source::parse(plain).transpose()?;
         config.sources.push(SourceConfig {
             name: if plain == "-" { "stdin".to_owned() } else { plain.to_owned() },
-            path: plain.to_owned(),
+            path: if kafka.is_some() { String::new() } else { plain.to_owned() },
+            watch: args.watch && plain != "-" && kafka.is_none(),
+            kafka,
+            http: None,
             format: format.map(|format| format.name().to_owned()),
-            watch: args.watch && plain != "-",
             defaults: config::Defaults {
                 provider: None,
                 account: args.judge.account.clone(),
@@ -119,11 +138,12 @@ fn start<'a>(
     runtime: &Arc<Runtime>,
     (versions, mut comparator): (Versions, Comparator),
     seed: u64,
-    commit: CommitConfig,
+    config: &ConfigFile,
     stop: Arc<AtomicBool>,
 ) -> Result<Stream<'a>, CommandError> {
     let now = versions.stamp().clone();
     let Past { recorder, resources, rejects } = setup::past(&dir, runtime)?;
+    let recorder = recorder.maintained(config.history.retention());
     let before = dir.stamp()?.or_else(|| versions::guess(&resources)).filter(|it| *it != now);
     let mut next = None;
     if let Some(before) = &before {
@@ -133,13 +153,13 @@ fn start<'a>(
     let exact = before.as_ref().is_some_and(|before| before.coming.is_some());
     comparator.restore(resources, exact);
     let engine = Engine::new(comparator, setup::clock(), rejects);
-    let mut stream = Stream::new(dir, engine, recorder, seed, commit, stop)?;
+    let mut stream = Stream::new(dir, engine, recorder, seed, config.commit, stop)?;
     stream.versions = Some((versions, Arc::clone(runtime)));
     if let (Some(comparator), Some(before)) = (next, before) {
         let rules = |stamp: &Stamp| stamp.rules == now.rules;
         let same = rules(&before) && before.coming.as_deref().is_none_or(rules);
         let rules = if same { Rules::Same } else { Rules::Changed };
-        stream.succeed(Newer { comparator, before }, rules)?;
+        stream.succeed(Newer { comparator, reloaded: false, before }, rules)?;
     } else {
         stream.dir.save_stamp(&now)?;
     }
@@ -214,7 +234,12 @@ impl Stream<'_> {
     }
 
     /// Reads all sources; `false` if it was stopped before they ended.
-    fn sources(&mut self, sources: &[SourceConfig], once: bool) -> Result<bool, CommandError> {
+    fn sources(
+        &mut self,
+        sources: &[SourceConfig],
+        once: bool,
+        options: &Options,
+    ) -> Result<bool, CommandError> {
         let mut watches: Vec<(SourceConfig, FolderWatch)> = Vec::new();
         let mut inputs = Vec::new();
         for source in sources {
@@ -222,7 +247,7 @@ impl Stream<'_> {
                 let folder = PathBuf::from(&source.path);
                 if !folder.is_dir() {
                     return Err(CommandError::new(format!(
-                        "{} is not a folder, so it cannot be watched",
+                        "{} is not a folder of this machine, so it cannot be watched",
                         source.path
                     )));
                 }
@@ -230,7 +255,7 @@ impl Stream<'_> {
                 continue;
             }
             let format = source.format.as_deref().and_then(|format| format.parse().ok());
-            for location in deployforge_sources::expand(&source.path)? {
+            for location in deployforge_sources::expand_with(&source.path, options)? {
                 let defaults = source.defaults.clone().into();
                 inputs.push(Input::of(location, format, defaults, Some(&source.name)));
             }

@@ -9,6 +9,7 @@ use deployforge_formats::KeyDefaults;
 use deployforge_model::{BaselineInfo, BaselineKind};
 use deployforge_pipeline::{Engine, Input, InputSpec, Totals, import};
 use deployforge_state::DataDir;
+use deployforge_store::Options;
 use indicatif::ProgressBar;
 
 use crossbeam::channel::RecvTimeoutError;
@@ -51,7 +52,7 @@ pub(crate) struct FromFiles {
 
 /// Reads a baseline from files, with a progress bar, and reports what was refused.
 pub(crate) fn from_files(
-    paths: &[String],
+    (paths, options): (&[String], &Options),
     name: &str,
     defaults: &KeyDefaults,
     kind: Option<BaselineKind>,
@@ -59,7 +60,7 @@ pub(crate) fn from_files(
     spill: &Path,
     quiet: bool,
 ) -> Result<FromFiles, CommandError> {
-    let inputs = inputs(paths, defaults, None)?;
+    let inputs = inputs(paths, defaults, None, options)?;
     let bar = render::progress("reading the baseline", total(&inputs), quiet);
     let info = BaselineInfo {
         name: name.to_owned(),
@@ -106,12 +107,13 @@ pub(crate) fn inputs(
     paths: &[String],
     defaults: &KeyDefaults,
     source: Option<&str>,
+    options: &Options,
 ) -> Result<Vec<Input>, CommandError> {
     let specs: Vec<InputSpec> = paths
         .iter()
         .map(|spec| InputSpec { spec: spec.clone(), defaults: defaults.clone() })
         .collect();
-    Ok(Input::expand(&specs, source)?)
+    Ok(Input::expand(&specs, source, options)?)
 }
 
 /// Bytes of all inputs, if all are known.

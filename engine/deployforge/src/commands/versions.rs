@@ -1,7 +1,6 @@
 //! Baselines of a running engine: which versions are loaded, and newer ones while it runs.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
@@ -10,6 +9,7 @@ use deployforge_pipeline::States;
 use deployforge_state::{DataDir, Stamp};
 use tokio::runtime::Runtime;
 
+use super::reload;
 use super::stream::stored;
 use crate::config::BaselineRef;
 use crate::error::CommandError;
@@ -18,26 +18,47 @@ use crate::{render, setup};
 /// How often the data directory is asked for newer versions.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// How often a store is.
+const LOOK_AT_STORE: Duration = Duration::from_secs(5);
+
 /// A name may be looked up with `id IN (…)`; of more ids the whole table is read.
 const IDS_MAX: usize = 1000;
 
 /// The baselines that a user wants, and those that are loaded.
 pub(super) struct Versions {
-    root: PathBuf,
+    dir: DataDir,
     wanted: Vec<BaselineRef>,
     settings: Settings,
     stamp: Stamp,
     /// Versions that are being loaded, or could not be: they are not tried again and again.
     tried: BTreeMap<String, u32>,
-    coming: Option<Receiver<Result<Comparator, CommandError>>>,
+    coming: Option<Coming>,
+    /// A look at the store that is under way.
+    looking: Option<Receiver<Result<BTreeMap<String, u32>, CommandError>>>,
     /// What was last warned of.
     warned: String,
     looked: Instant,
 }
 
+/// What is being loaded.
+struct Coming {
+    loaded: Receiver<Result<Comparator, CommandError>>,
+    /// It is by other settings.
+    other: Option<Other>,
+}
+
+/// Settings that another configuration has.
+struct Other {
+    wanted: Vec<BaselineRef>,
+    settings: Settings,
+    rules: String,
+}
+
 /// A comparator over other versions, which can take over.
 pub(super) struct Newer {
     pub(super) comparator: Comparator,
+    /// It is by what another configuration says.
+    pub(super) reloaded: bool,
     /// What was judged by before.
     pub(super) before: Stamp,
 }
@@ -52,12 +73,13 @@ impl Versions {
     ) -> Result<Self, CommandError> {
         let baselines = newest(dir, &wanted)?;
         Ok(Self {
-            root: dir.root().to_owned(),
+            dir: dir.beside(),
             wanted,
             settings,
             tried: baselines.clone(),
             stamp: Stamp { baselines, rules, coming: None },
             coming: None,
+            looking: None,
             warned: String::new(),
             looked: Instant::now(),
         })
@@ -85,27 +107,31 @@ impl Versions {
     /// so that the stream goes on meanwhile.
     pub(super) fn poll(&mut self) -> Option<Newer> {
         if let Some(coming) = &self.coming {
-            let loaded = match coming.try_recv() {
+            let loaded = match coming.loaded.try_recv() {
                 Ok(loaded) => loaded,
                 Err(TryRecvError::Empty) => return None,
                 Err(TryRecvError::Disconnected) => Err(CommandError::new("loading it ended")),
             };
-            self.coming = None;
-            return match loaded {
-                Ok(comparator) => {
+            let other = self.coming.take().and_then(|coming| coming.other);
+            return match (loaded, other) {
+                (Ok(comparator), other) => {
                     let before = self.stamp.clone();
                     self.stamp.baselines.clone_from(&self.tried);
-                    Some(Newer { comparator, before })
+                    let reloaded = other.is_some();
+                    if let Some(Other { wanted, settings, rules }) = other {
+                        (self.wanted, self.settings, self.stamp.rules) = (wanted, settings, rules);
+                    }
+                    Some(Newer { comparator, reloaded, before })
                 }
-                Err(error) => self.warn(error.message),
+                (Err(error), None) => self.warn(error.message),
+                (Err(error), Some(_)) => {
+                    self.tried.clone_from(&self.stamp.baselines);
+                    reload::say_refused(&error.message);
+                    None
+                }
             };
         }
-        if self.looked.elapsed() < LOOK {
-            return None;
-        }
-        self.looked = Instant::now();
-        let dir = DataDir::open(&self.root).ok()??;
-        let baselines = match newest(&dir, &self.wanted) {
+        let baselines = match self.look()? {
             Ok(baselines) => baselines,
             Err(error) => return self.warn(error.message),
         };
@@ -120,33 +146,62 @@ impl Versions {
             return None;
         }
         self.tried.clone_from(&baselines);
-        self.coming = Some(self.load_beside(dir, baselines));
+        let loaded = load_beside(self.dir.beside(), baselines, self.settings.clone());
+        self.coming = Some(Coming { loaded, other: None });
         None
     }
 
-    fn load_beside(
-        &self,
-        dir: DataDir,
-        baselines: BTreeMap<String, u32>,
-    ) -> Receiver<Result<Comparator, CommandError>> {
+    /// Begins to load what another configuration says; [`poll`](Self::poll) gives it. `false`: it judges by
+    /// the same.
+    pub(super) fn renew(
+        &mut self,
+        wanted: Vec<BaselineRef>,
+        settings: Settings,
+        rules: String,
+    ) -> Result<bool, CommandError> {
+        let baselines = newest(&self.dir, &wanted)?;
+        if self.coming.is_none() && baselines == self.stamp.baselines && rules == self.stamp.rules {
+            self.wanted = wanted;
+            return Ok(false);
+        }
+        self.tried.clone_from(&baselines);
+        // What a look under way finds was asked by the file before.
+        self.looking = None;
+        let loaded = load_beside(self.dir.beside(), baselines, settings.clone());
+        self.coming = Some(Coming { loaded, other: Some(Other { wanted, settings, rules }) });
+        Ok(true)
+    }
+
+    /// The newest versions, when it is time to look again and, where that means a store, it has answered:
+    /// the stream does not wait for it.
+    fn look(&mut self) -> Option<Result<BTreeMap<String, u32>, CommandError>> {
+        if let Some(looking) = &self.looking {
+            let answer = match looking.try_recv() {
+                Ok(answer) => answer,
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Disconnected) => Err(CommandError::new("looking for them ended")),
+            };
+            self.looking = None;
+            self.looked = Instant::now();
+            return Some(answer);
+        }
+        let shared = self.dir.store().is_some();
+        if self.looked.elapsed() < if shared { LOOK_AT_STORE } else { LOOK } {
+            return None;
+        }
+        self.looked = Instant::now();
+        if !shared {
+            return Some(newest(&self.dir, &self.wanted));
+        }
         let (sender, receiver) = bounded(1);
-        let settings = self.settings.clone();
-        // As many threads as will use what is loaded, but others: what the stream hands to its own would
-        // wait until these have nothing left to do.
-        let pool =
-            rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+        let (dir, wanted) = (self.dir.beside(), self.wanted.clone());
         std::thread::Builder::new()
-            .name("baselines".to_owned())
-            .spawn(move || {
-                let loaded = match pool {
-                    Ok(pool) => pool.install(|| load(&dir, &baselines, settings)),
-                    Err(error) => Err(CommandError::new(error.to_string())),
-                };
-                // Nobody listens once the engine has ended.
-                let _ = sender.send(loaded);
-            })
+            .name("versions".to_owned())
+            // Nobody listens once the engine has ended.
+            .spawn(move || drop(sender.send(newest(&dir, &wanted))))
             .expect("a thread can be started");
-        receiver
+        self.looking = Some(receiver);
+        None
     }
 
     /// Warns once of what is the same from look to look.
@@ -163,11 +218,32 @@ impl Versions {
     }
 }
 
+fn load_beside(
+    dir: DataDir,
+    baselines: BTreeMap<String, u32>,
+    settings: Settings,
+) -> Receiver<Result<Comparator, CommandError>> {
+    let (sender, receiver) = bounded(1);
+    // As many threads as will use what is loaded, but others: what the stream hands to its own would
+    // wait until these have nothing left to do.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(rayon::current_num_threads()).build();
+    std::thread::Builder::new()
+        .name("baselines".to_owned())
+        .spawn(move || {
+            let loaded = match pool {
+                Ok(pool) => pool.install(|| load(&dir, &baselines, settings)),
+                Err(error) => Err(CommandError::new(error.to_string())),
+            };
+            // Nobody listens once the engine has ended.
+            let _ = sender.send(loaded);
+        })
+        .expect("a thread can be started");
+    receiver
+}
+
 /// The newest version of each baseline that is wanted, or the one that is named; all, if none is named.
 fn newest(dir: &DataDir, wanted: &[BaselineRef]) -> Result<BTreeMap<String, u32>, CommandError> {
-    let mut all = BTreeMap::new();
-    // By name and version, so that the newest stays.
-    all.extend(dir.baselines()?.into_iter().map(|manifest| (manifest.name, manifest.version)));
+    let all = dir.newest_baselines()?;
     if wanted.is_empty() {
         return Ok(all);
     }

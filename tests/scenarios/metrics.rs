@@ -1,0 +1,179 @@
+//! What operators see: figures, health, events.
+
+use std::collections::BTreeSet;
+
+use deployforge_tests::{Broker, Client, Lab, Message, files_below, free_address, root};
+
+use crate::http::{Service, vm};
+use crate::support::import;
+use crate::watch::until;
+
+fn page() -> String {
+    let path = root().join("docs/reference/metrics.md");
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Names in the first column of the tables of a section.
+fn names(section: &str) -> BTreeSet<String> {
+    let page = page();
+    let (_, rest) = page.split_once(&format!("\n## {section}\n")).expect("the section is there");
+    let section = rest.split("\n## ").next().unwrap_or_default();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    cells.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_is_there() {
+    let mut service = Service::new("", "commit: {interval_seconds: 0.2}");
+    let lines = vm("a", 1).at(1).line() + &vm("b", 2).at(1).line() + "{\n";
+    service.post(lines).is(200).json();
+    let scrape = || service.operations.get("/metrics").is(200).body;
+    until("it is told", || {
+        scrape().contains("\ndeployforge_rejects_total{code=\"malformed\"} 1\n")
+    });
+    let text = scrape();
+    let exported: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    // Those of the event bus are there with it, and looked at there.
+    let bus = |name: &String| name.starts_with("deployforge_events_");
+    let documented: BTreeSet<String> =
+        names("Metrics").into_iter().filter(|name| !bus(name)).collect();
+    assert_eq!(exported, documented, "{text}");
+    for line in [
+        "deployforge_messages_total 3",
+        "deployforge_observations_total{level=\"compared\"} 1",
+        "deployforge_verdicts_total{verdict=\"drifted\"} 1",
+        "deployforge_assigned_partitions 1",
+        "deployforge_partition_lag_messages{topic=\"http/in\",partition=\"0\"} 0",
+        "deployforge_partition_paused{topic=\"http/in\",partition=\"0\"} 0",
+        "deployforge_durable_lag_seconds 0",
+        "deployforge_http_requests_total{status=\"200\"} 1",
+        "deployforge_http_pending_bytes 0",
+        "deployforge_stalls_total 0",
+    ] {
+        until(line, || scrape().lines().any(|one| one == line));
+    }
+    for name in &exported {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no description");
+    }
+    service.stop();
+}
+
+#[test]
+fn health_is_that_it_turns_and_readiness_that_it_keeps_up() {
+    let mut service = Service::new(", wait_seconds: 0", "commit: {interval_seconds: 3600}");
+    assert_eq!(service.operations.get("/healthz").is(200).json()["status"], "ok");
+    let ready = service.operations.get("/readyz").is(200).json();
+    assert_eq!(ready["obstacles"], serde_json::json!([]));
+    service.post(vm("a", 1).at(1).line()).is(202).json();
+    let lag = || {
+        let text = service.operations.get("/metrics").body;
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("deployforge_durable_lag_seconds "));
+        line.and_then(|seconds| seconds.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    until("what is not durable grows old", || lag() > 1.0);
+    let _ = service.operations.get("/other").is(404);
+    service.stop();
+}
+
+#[test]
+fn every_event_is_documented() {
+    let mut events = BTreeSet::new();
+    for folder in ["engine", "ingest"] {
+        for path in files_below(&root().join(folder), ".rs", &["target"]) {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let named = text.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
+            events.extend(named.map(str::to_owned));
+        }
+    }
+    assert_eq!(events, names("Events"));
+}
+
+#[test]
+fn a_configuration_is_read_again_where_it_can_change() {
+    let mut service = Service::new("", "commit: {interval_seconds: 0.2}");
+    service.post(vm("b", 2).at(1).line()).is(200).json();
+    let severity = || service.lab.query("select severity from current_findings")[0].clone();
+    assert_eq!(severity()["severity"], "degraded");
+    let config = service.lab.read("http.yaml");
+    let reload = |text: &str| {
+        service.lab.write("http.yaml", text);
+        service.run.as_ref().expect("it runs").hang_up();
+    };
+    let told = |result: &str, count: u64| {
+        let line = format!("deployforge_reloads_total{{result=\"{result}\"}} {count}");
+        let scrape = || service.operations.get("/metrics").body;
+        until(&line, || scrape().lines().any(|one| one == line));
+    };
+    // What was judged before is judged again.
+    let strict = "policy: {severities: [{type: vm, path: /n, severity: critical}]}\n";
+    reload(&(config.clone() + strict));
+    told("reloaded", 1);
+    until("it is judged again", || severity()["severity"] == "critical");
+    // What is wrong, and what needs a restart, changes nothing.
+    reload(&(config.clone() + "polizy: {}\n"));
+    told("refused", 1);
+    reload(&config.replace("name: in", "name: out"));
+    told("refused", 2);
+    reload(&(config.clone() + "baselines: [{name: nobody}]\n"));
+    told("refused", 3);
+    service.post(vm("c", 3).at(2).line()).is(200).json();
+    assert_eq!(service.lab.count("current_findings where severity = 'critical'"), 2);
+    // Commits come as the file says.
+    reload(&(config.replace("0.2", "0.3") + strict));
+    told("reloaded", 2);
+    reload(&config);
+    told("reloaded", 3);
+    until("it is judged again", || severity()["severity"] == "degraded");
+    let said = service.stop();
+    let words =
+        ["configuration_reloaded", "configuration_refused", "polizy", "`sources`", "nobody"];
+    for words in words {
+        assert!(said.contains(words), "no {words}: {said}");
+    }
+}
+
+#[test]
+fn a_partition_that_gives_nothing_is_read_again_and_nothing_counts_twice() {
+    let Some(broker) = Broker::shared() else { return };
+    broker.topic("stalls", 1);
+    let line = |id: u64| vm(&format!("v{id}"), 1).at(1).line();
+    let produce = |from: u64| {
+        broker.produce("stalls", (from..from + 100).map(line).map(Message::of));
+    };
+    produce(0);
+    let (lab, address) = (Lab::new(), free_address());
+    lab.write("base.ndjson", (0..200).map(line).collect::<String>());
+    let _ = import(&lab, "base.ndjson");
+    // The broker keeps what it has until there is more than there ever will be, or time is up.
+    lab.write(
+        "kafka.yaml",
+        format!(
+            "listen: '{address}'\ncommit: {{interval_seconds: 0.2}}\nsources:\n  - name: in\n    kafka:\n      brokers: '{}'\n      topics: [stalls]\n      group: stalls\n      stall_seconds: 1\n      properties: {{fetch.min.bytes: '40000000', fetch.wait.max.ms: '3000'}}\n",
+            broker.address()
+        ),
+    );
+    let run = lab.start(&["run", "-c", "kafka.yaml"]);
+    let operations = Client::new(&address);
+    let figure = |name: &str| {
+        let text = operations.get("/metrics").body;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse::<f64>().ok()).unwrap_or(-1.0)
+    };
+    let lag = "deployforge_partition_lag_messages{topic=\"stalls\",partition=\"0\"}";
+    until("it is known to be behind", || figure(lag) >= 100.0);
+    until("it is read again", || figure("deployforge_stalls_total") >= 1.0);
+    until("all has come", || figure("deployforge_messages_total") >= 100.0);
+    produce(100);
+    until("the rest has come", || figure("deployforge_messages_total") >= 200.0);
+    until("nothing is left", || figure(lag) == 0.0);
+    run.terminate();
+    let said = run.finish().exits(0).stderr;
+    assert!(said.contains("partition_stalled"), "{said}");
+    assert_eq!(lab.count("verdicts"), 200);
+    assert_eq!(lab.query("select sum(checked) as n from checks")[0]["n"], 200);
+}
