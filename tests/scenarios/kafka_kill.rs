@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use deployforge_tests::{
-    Broker, Inventory, Lab, Message, Round, Started, number, say_not_run, scale, text,
+    Broker, Bucket, Inventory, Lab, Message, Round, Started, number, say_not_run, scale, text,
 };
 use serde_json::Value;
 
@@ -23,7 +23,11 @@ fn dice(turn: u64) -> u64 {
 }
 
 fn lab(broker: &Broker) -> Lab {
-    let lab = Lab::new();
+    ready(Lab::new(), broker)
+}
+
+/// Gives a lab what a worker needs.
+fn ready(lab: Lab, broker: &Broker) -> Lab {
     lab.write("base.ndjson", Inventory { count: COUNT, seed: 3 }.text(Round::default()).0);
     let _ = import(&lab, "base.ndjson");
     lab.write(
@@ -124,6 +128,59 @@ fn killed_workers_and_brokers_lose_nothing_and_repeat_nothing() {
     let rejects = lab_killed.query("select source, \"offset\" from rejects");
     assert_eq!(rejects.len() as u64, rounds);
     assert_eq!(lab_killed.count("(select distinct source, \"offset\" from rejects)"), rounds);
+}
+
+#[test]
+fn a_store_that_fails_half_its_calls_loses_nothing_and_repeats_nothing() {
+    let (Some(bucket), Some(broker)) = (Bucket::shared(), Broker::start()) else { return };
+    broker.topic(TOPIC, PARTITIONS);
+    let place = bucket.place("half");
+    let asker = ready(Lab::sharing(bucket, &place), &broker);
+    let faults = bucket.failing(11);
+    let machines = [0, 1].map(|_| {
+        let mut machine = Lab::sharing(bucket, &place);
+        machine.write("stream.yaml", asker.read("stream.yaml"));
+        machine.set("AWS_ENDPOINT", &faults.url());
+        machine
+    });
+    let mut workers = [0, 1].map(|which| worker(&machines[which], which));
+    for number in 1..=6 {
+        broker.produce(TOPIC, messages(number));
+        std::thread::sleep(Duration::from_millis(1500 + dice(number) % 2000));
+        // One machine is gone from one moment to the next, and back; who found no way to the store at all
+        // is started again, as a service manager does.
+        let gone = (dice(number * 31) % 2) as usize;
+        workers[gone].kill();
+        for (which, running) in workers.iter_mut().enumerate() {
+            if which == gone || running.ended() {
+                *running = worker(&machines[which], which);
+            }
+        }
+    }
+    let start = Instant::now();
+    let ends: Vec<Option<i64>> = broker.ends(TOPIC).into_iter().map(Some).collect();
+    while broker.committed("deployforge", TOPIC) != ends {
+        for (which, running) in workers.iter_mut().enumerate() {
+            if running.ended() {
+                *running = worker(&machines[which], which);
+            }
+        }
+        let logs =
+            || [0, 1].map(|which| machines[which].read(&format!("{which}.log"))).join("\n\n");
+        assert!(start.elapsed().as_secs() < 120, "{:?}\n{}", faults.calls(), logs());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    workers.iter().for_each(Started::terminate);
+    workers.into_iter().for_each(|worker| drop(worker.finish()));
+    let (calls, failed) = faults.calls();
+    println!("{failed} of {calls} calls failed, {} of them unknown", faults.unanswered());
+    assert!(failed * 5 > calls * 2 && faults.unanswered() > 20, "{failed} of {calls}");
+    let calm = lab(&broker);
+    let config = calm.read("stream.yaml").replace("topics:", "group: calm\n      topics:");
+    calm.write("calm.yaml", config);
+    let _ = calm.run(&["run", "--once", "-c", "calm.yaml", "--quiet"]).exits(2);
+    same_history(&asker, &calm);
+    assert_eq!(asker.count("rejects"), 6);
 }
 
 /// What runs on a disk of its own: reads a round, fills the disk, reads on, makes room.

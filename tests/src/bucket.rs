@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::broker::free_ports;
+use crate::faults::Faults;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -82,6 +83,11 @@ impl Bucket {
     /// A prefix that is nobody else's, as a URL.
     pub fn place(&self, name: &str) -> String {
         format!("s3://{NAME}/{name}-{}", self.places.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A way to it on which half of the calls fail, for `AWS_ENDPOINT`.
+    pub fn failing(&self, seed: u64) -> Faults {
+        Faults::before(SocketAddr::from((Ipv4Addr::LOCALHOST, self.port)), seed)
     }
 
     /// What clients have in their environment.

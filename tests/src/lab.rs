@@ -239,6 +239,11 @@ impl Started {
         let _ = self.child.kill();
     }
 
+    /// Whether it has ended by itself, or because it was told to.
+    pub fn ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Waits for its end.
     ///
     /// # Panics

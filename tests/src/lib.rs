@@ -4,13 +4,14 @@
 //! type them; an [`Outcome`] is what one came to. [`make`] builds records of every format,
 //! [`Inventory`] a seeded inventory of any size whose drift is known, [`count_leaves`] counts
 //! attributes without any code of the engine. A [`Broker`] is a real Kafka, on machines with Java, a
-//! [`Bucket`] a real S3 server, on machines with Go. A [`Client`] speaks HTTP with curl.
+//! [`Bucket`] a real S3 server, on machines with Go; [`Faults`] lose half of its calls. A [`Client`] speaks HTTP with curl.
 //! The scenarios in `scenarios/` use nothing else: they know the command line, the files and the
 //! SQL, and no crate that computes.
 
 mod binary;
 mod broker;
 mod bucket;
+mod faults;
 mod http;
 mod inventory;
 mod lab;
@@ -21,6 +22,7 @@ mod places;
 pub use binary::binary;
 pub use broker::{Broker, Compression, Message, Producer, Read};
 pub use bucket::Bucket;
+pub use faults::Faults;
 pub use http::{Answer, Client, Request, free_address, until_closed};
 pub use inventory::{Drift, Inventory, Round};
 pub use lab::{Lab, Started};
