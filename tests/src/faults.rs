@@ -14,7 +14,7 @@ use std::time::Duration;
 const HEAD_BYTES: usize = 64 << 10;
 
 /// How long either side may be silent.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 const BUSY: &str = "HTTP/1.1 503 Slow Down\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 
