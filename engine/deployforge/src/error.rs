@@ -81,17 +81,35 @@ from_display!(
 
 impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
-        const CREDENTIALS: &str = "credentials come from `store_options` or the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
-        const ENDPOINT: &str = "a server of your own needs `aws_endpoint` in `store_options`, or AWS_ENDPOINT, and without TLS `aws_allow_http`";
+        let (credentials, endpoint) = access(error.place());
         let hints = match &error {
-            StoreError::Url { .. } | StoreError::Option { .. } => &[][..],
-            StoreError::Refused { .. } => &[CREDENTIALS],
-            StoreError::Absent { .. } => &[ENDPOINT],
+            StoreError::Url { .. } | StoreError::Option { .. } => Vec::new(),
+            StoreError::Refused { .. } => vec![credentials],
+            StoreError::Absent { .. } => vec![endpoint],
             // Without credentials it is the machine's own service that is asked for some, in vain.
-            StoreError::Failed { .. } => &[CREDENTIALS, ENDPOINT],
+            StoreError::Failed { .. } => vec![credentials, endpoint],
         };
         let this = Self { passes: !hints.is_empty(), ..Self::new(error.to_string()) };
-        hints.iter().fold(this, |this, hint| this.hint(*hint))
+        hints.into_iter().filter(|hint| !hint.is_empty()).fold(this, Self::hint)
+    }
+}
+
+/// Where the credentials of a place come from, and how one names a server of one's own.
+fn access(place: &str) -> (&'static str, &'static str) {
+    match place.split_once("://").map(|(scheme, _)| scheme) {
+        Some("s3") => (
+            "credentials come from `store_options` or the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            "a server of your own needs `aws_endpoint` in `store_options`, or AWS_ENDPOINT, and without TLS `aws_allow_http`",
+        ),
+        Some("gs") => (
+            "credentials come from `store_options` or the environment, such as GOOGLE_APPLICATION_CREDENTIALS, the path of a file",
+            "",
+        ),
+        Some("az") => (
+            "credentials come from `store_options` or the environment, such as AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+            "a server of your own needs `azure_storage_endpoint` in `store_options`, and without TLS `azure_allow_http`",
+        ),
+        _ => ("", ""),
     }
 }
 
@@ -136,3 +154,21 @@ impl From<std::io::Error> for CommandError {
 }
 
 pub(crate) type CommandResult = Result<Outcome, CommandError>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_are_those_of_the_stores_own_cloud() {
+        for (place, own, foreign) in [
+            ("s3://b/x", "AWS_", "AZURE_"),
+            ("gs://b/x", "GOOGLE_", "AWS_"),
+            ("az://b/x", "AZURE_", "AWS_"),
+        ] {
+            let error = StoreError::Failed { place: place.to_owned(), said: "no".to_owned() };
+            let hints = CommandError::from(error).hints.join(" ");
+            assert!(hints.contains(own) && !hints.contains(foreign), "{hints}");
+        }
+    }
+}

@@ -57,6 +57,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Where it happened.
+    pub fn place(&self) -> &str {
+        match self {
+            Self::Url { url, .. } => url,
+            Self::Option { place, .. }
+            | Self::Refused { place, .. }
+            | Self::Absent { place, .. }
+            | Self::Failed { place, .. } => place,
+        }
+    }
+
     /// What a store's error means to people.
     pub fn of(place: &impl std::fmt::Display, error: &Error) -> Self {
         let place = place.to_string();
