@@ -47,8 +47,7 @@ struct Follower {
 impl Commits {
     /// Of a history that is there.
     pub async fn open(place: &Place) -> Result<Self, HistoryError> {
-        let (store, folder) = (Arc::clone(place.store()), place.path("ledger"));
-        let ledger = Ledger::open(store, folder, 0, PAUSE).await?;
+        let ledger = Ledger::open(place, 0, PAUSE).await?;
         Ok(Self { place: place.clone(), ledger, pause: PAUSE })
     }
 
@@ -153,9 +152,11 @@ pub(crate) async fn needed(place: &Place, newest: u64) -> Result<Option<u64>, Le
         }
         let get = || async { place.store().get(&file.location).await?.bytes().await };
         let text = ledger::again(PAUSE, "read", get).await?;
-        let path = file.location.to_string();
-        let Follower { next } =
-            serde_json::from_slice(&text).map_err(|error| LedgerError::Damaged { path, error })?;
+        let damaged = |error: serde_json::Error| {
+            let name = file.location.filename().unwrap_or_default();
+            LedgerError::damaged(&place.below("followers"), name, error)
+        };
+        let Follower { next } = serde_json::from_slice(&text).map_err(damaged)?;
         let next = next.max(newest.saturating_sub(FOLLOWED_MAX));
         oldest = Some(oldest.map_or(next, |oldest: u64| oldest.min(next)));
     }

@@ -10,26 +10,29 @@
 //! its commit is kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::error::ArrowError;
 use bytes::Bytes;
 use deltalake::kernel::Add;
 use deployforge_model::{FileMarks, Frontier, Moved, Partition};
+use deployforge_store::Place;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::{Deserialize, Serialize};
 
-use crate::Table;
 use crate::states::{PartitionState, StatePart};
+use crate::{LedgerError, Table};
 
 /// How often a request is made before a failure is told.
 const TRIES: u32 = 5;
 
 /// Manifests that are kept behind the newest, for people to look at and writers to catch up by.
-const KEPT: u64 = 200;
+pub(crate) const KEPT: u64 = 200;
+
+/// How far the newest number may be beyond the one before it. Numbers have no gaps; but one that was
+/// put by someone who was away for long, and that nobody took back, may stand far below the others.
+const FAR: u64 = 1_000_000;
 
 /// One commit.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -54,6 +57,21 @@ pub struct Manifest {
     pub sequence: u64,
     /// The files that it makes part of tables.
     pub files: BTreeMap<Table, Vec<Add>>,
+    /// For each table the last commit before this one that has files for it; 0: none has. So a table
+    /// that lacks commits is told from one that has nothing to take, however few manifests are left.
+    /// Manifests of earlier versions do not say it.
+    #[serde(default)]
+    pub before: BTreeMap<Table, u64>,
+}
+
+impl Manifest {
+    /// The last commit up to this one that has files for a table.
+    pub(crate) fn last_of(&self, table: Table) -> Option<u64> {
+        if self.files.contains_key(&table) {
+            return Some(self.number);
+        }
+        self.before.get(&table).copied()
+    }
 }
 
 /// What a writer wants to commit.
@@ -71,77 +89,48 @@ pub struct Step {
     pub reserve: u64,
 }
 
-/// Why the ledger could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// Another writer moved a partition.
-    #[error(
-        "another writer took over {partition}: it stands at {there:?} and not at {here:?}; nothing of this commit was kept"
-    )]
-    Fenced {
-        /// Which partition.
-        partition: Partition,
-        /// The last offset that the ledger has.
-        there: Option<i64>,
-        /// The last offset from which this writer went on.
-        here: Option<i64>,
-    },
-    /// The store failed.
-    #[error("the history cannot be {what}: {}", deployforge_store::said(error))]
-    Store {
-        /// What was tried.
-        what: &'static str,
-        /// What failed.
-        error: Error,
-    },
-    /// The state of partitions.
-    #[error("the state of partitions in {file} cannot be {what}: {error}")]
-    State {
-        /// What was tried.
-        what: &'static str,
-        /// Which file.
-        file: String,
-        /// What is wrong.
-        error: ArrowError,
-    },
-    /// A manifest that is not one.
-    #[error("{path} in the ledger of commits is damaged: {error}; restore it from a backup")]
-    Damaged {
-        /// Which file.
-        path: String,
-        /// What is wrong with it.
-        error: serde_json::Error,
-    },
-}
-
 /// The commits of one history.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    store: Arc<dyn ObjectStore>,
-    folder: Path,
+    place: Place,
     head: Manifest,
+    /// Whether there is a commit in it.
+    begun: bool,
     /// How long the second try of a request waits; each further one waits twice as long.
     pause: Duration,
 }
 
 impl Ledger {
-    /// Opens the ledger in a folder of a store. `last` is the number of the last commit of a history
-    /// that was begun without one.
+    /// Opens the ledger of a history. `last` is the number of the last commit of one that was begun
+    /// without a ledger.
     pub(crate) async fn open(
-        store: Arc<dyn ObjectStore>,
-        folder: Path,
+        history: &Place,
         last: u64,
         pause: Duration,
     ) -> Result<Self, LedgerError> {
         let head = Manifest { number: last, ..Manifest::default() };
-        let mut ledger = Self { store, folder, head, pause };
-        let newest = ledger.numbers().await?.into_iter().max();
-        if let Some(number) = newest
-            && let Some(head) = ledger.read(number).await?
-        {
-            ledger.head = head;
+        let mut ledger = Self { place: history.below("ledger"), head, begun: false, pause };
+        if let Some(newest) = ledger.newest_after(0).await? {
+            (ledger.head, ledger.begun) = (newest, true);
         }
         Ok(ledger)
+    }
+
+    /// Whether there was a commit in it when it was opened.
+    pub(crate) fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// What is wrong with all of it.
+    pub(crate) fn damaged(&self, reason: String) -> LedgerError {
+        LedgerError::damaged(&self.place, "", reason)
+    }
+
+    /// Notes which commit a table holds last where the newest one does not say it, for those to come.
+    pub(crate) fn learn(&mut self, table: Table, number: u64) {
+        if self.head.last_of(table).is_none() && number <= self.head.number {
+            self.head.before.insert(table, number);
+        }
     }
 
     /// The newest commit.
@@ -152,13 +141,18 @@ impl Ledger {
     /// The manifests from a number on, in order. Those that are gone were made part of the tables long
     /// ago.
     pub(crate) async fn since(&self, number: u64) -> Result<Vec<Manifest>, LedgerError> {
-        let (mut manifests, mut number) = (Vec::new(), number);
-        if number + KEPT < self.head.number {
-            // Most of them are gone.
-            let oldest = self.numbers().await?.into_iter().min();
-            number = number.max(oldest.unwrap_or(number));
-        }
-        for number in number..self.head.number {
+        let wanted = number..self.head.number;
+        let numbers = if number + KEPT < self.head.number {
+            // Most of them are gone. A listing has all of the others: they were there before the head.
+            let mut there = self.numbers().await?;
+            there.retain(|number| wanted.contains(number));
+            there.sort_unstable();
+            there
+        } else {
+            wanted.collect()
+        };
+        let mut manifests = Vec::new();
+        for number in numbers {
             manifests.extend(self.read(number).await?);
         }
         if number <= self.head.number {
@@ -169,13 +163,41 @@ impl Ledger {
 
     /// Reads what others committed.
     pub(crate) async fn refresh(&mut self) -> Result<(), LedgerError> {
-        let newest = self.numbers().await?.into_iter().max();
-        if let Some(number) = newest.filter(|number| *number > self.head.number)
-            && let Some(head) = self.read(number).await?
-        {
-            self.head = head;
+        if let Some(newest) = self.newest_after(self.head.number).await? {
+            self.head = newest;
         }
         Ok(())
+    }
+
+    /// The newest commit, if it comes after a number.
+    pub(crate) async fn newest_after(&self, number: u64) -> Result<Option<Manifest>, LedgerError> {
+        let mut tries = 0;
+        loop {
+            let mut numbers = self.numbers().await?;
+            numbers.sort_unstable();
+            let newest = numbers.pop().filter(|newest| *newest > number);
+            let Some(newest) = newest else { return Ok(None) };
+            let before = numbers.last().copied().unwrap_or_default().max(self.head.number);
+            if before > 0 && newest.saturating_sub(before) > FAR {
+                let reason =
+                    format!("its number is far beyond that of the commit before, {before}");
+                return Err(LedgerError::damaged(&self.place, &name(newest), reason));
+            }
+            if let Some(newest) = self.read(newest).await? {
+                return Ok(Some(newest));
+            }
+            // It was listed, and taken away before it was read.
+            tries += 1;
+            if tries == TRIES {
+                let source = "it is listed, and cannot be found".into();
+                let path = self.path(newest).to_string();
+                return Err(LedgerError::Store {
+                    what: "read",
+                    error: Error::NotFound { path, source },
+                });
+            }
+            tokio::time::sleep(self.pause * (1 << tries)).await;
+        }
     }
 
     /// Puts one more commit behind the newest. When it returns another error than
@@ -226,7 +248,7 @@ impl Ledger {
         numbers.sort_unstable();
         for number in numbers {
             // What stays is removed the next time, before what comes after it: see `is_last`.
-            if self.store.delete(&self.path(number)).await.is_err() {
+            if self.store().delete(&self.path(number)).await.is_err() {
                 return;
             }
         }
@@ -239,7 +261,7 @@ impl Ledger {
     async fn is_last(&self, manifest: &Manifest) -> Result<bool, LedgerError> {
         let before = self.path(manifest.number - 1);
         let look = || async {
-            match self.store.head(&before).await {
+            match self.store().head(&before).await {
                 Ok(_) => Ok(true),
                 Err(Error::NotFound { .. }) => Ok(false),
                 Err(error) => Err(error),
@@ -256,7 +278,7 @@ impl Ledger {
     async fn take_back(&mut self, manifest: &Manifest) -> Result<(), LedgerError> {
         let path = self.path(manifest.number);
         let delete = || async {
-            match self.store.delete(&path).await {
+            match self.store().delete(&path).await {
                 Err(Error::NotFound { .. }) => Ok(()),
                 deleted => deleted,
             }
@@ -297,13 +319,17 @@ impl Ledger {
             read: step.read.clone(),
             sequence: step.sequence.max(self.head.sequence) + step.reserve,
             files: files.clone(),
+            before: Table::ALL
+                .into_iter()
+                .filter_map(|table| Some((table, self.head.last_of(table)?)))
+                .collect(),
         })
     }
 
     async fn put(&self, manifest: &Manifest) -> Result<(), Error> {
         let text = serde_json::to_vec(manifest).expect("a manifest is JSON");
         let options = PutOptions::from(PutMode::Create);
-        self.store.put_opts(&self.path(manifest.number), text.into(), options).await.map(drop)
+        self.store().put_opts(&self.path(manifest.number), text.into(), options).await.map(drop)
     }
 
     /// Reads what others committed from a number on, and looks for a commit of ours.
@@ -315,7 +341,7 @@ impl Ledger {
 
     pub(crate) async fn numbers(&self) -> Result<Vec<u64>, LedgerError> {
         let list = || async {
-            let found: Vec<_> = self.store.list(Some(&self.folder)).try_collect().await?;
+            let found: Vec<_> = self.store().list(Some(self.place.prefix())).try_collect().await?;
             let number = |path: &Path| path.filename()?.strip_suffix(".json")?.parse().ok();
             Ok(found.iter().filter_map(|one| number(&one.location)).collect())
         };
@@ -325,22 +351,34 @@ impl Ledger {
     pub(crate) async fn read(&self, number: u64) -> Result<Option<Manifest>, LedgerError> {
         let path = self.path(number);
         let get = || async {
-            match self.store.get(&path).await {
+            match self.store().get(&path).await {
                 Ok(found) => found.bytes().await.map(Some),
                 Err(Error::NotFound { .. }) => Ok(None),
                 Err(error) => Err(error),
             }
         };
         let text: Option<Bytes> = again(self.pause, "read", get).await?;
-        let read = |text: Bytes| serde_json::from_slice(&text);
-        text.map(read)
-            .transpose()
-            .map_err(|error| LedgerError::Damaged { path: path.to_string(), error })
+        let Some(text) = text else { return Ok(None) };
+        let damaged = |reason: String| LedgerError::damaged(&self.place, &name(number), reason);
+        let read = serde_json::from_slice(&text);
+        let manifest: Manifest = read.map_err(|error| damaged(error.to_string()))?;
+        if manifest.number != number {
+            return Err(damaged(format!("it holds commit {}", manifest.number)));
+        }
+        Ok(Some(manifest))
+    }
+
+    fn store(&self) -> &dyn ObjectStore {
+        &**self.place.store()
     }
 
     fn path(&self, number: u64) -> Path {
-        self.folder.clone().join(format!("{number:020}.json"))
+        self.place.path(&name(number))
     }
+}
+
+fn name(number: u64) -> String {
+    format!("{number:020}.json")
 }
 
 /// Makes a request that can be made twice, a few times if it fails.

@@ -25,6 +25,7 @@ mod ledger;
 mod log;
 mod maintenance;
 mod merge;
+mod roll;
 mod states;
 mod stats;
 mod table;
@@ -45,9 +46,9 @@ pub use deployforge_store::Place;
 use object_store::ObjectStore;
 
 pub use deltalake;
-pub use error::HistoryError;
+pub use error::{HistoryError, LedgerError};
 use ledger::Ledger;
-pub use ledger::{LedgerError, Manifest, Step};
+pub use ledger::{Manifest, Step};
 use log::Log;
 pub use maintenance::{Maintained, Maintainer, RETENTION_MIN};
 pub use object_store;
@@ -125,15 +126,8 @@ impl History {
         for (table, opened) in &this.tables {
             delta::check_writable(opened, *table)?;
         }
-        let store = this.place.store();
-        let folder = this.place.path("states");
-        this.states = Some(States { store: Arc::clone(store), folder, pause });
-        let folder = this.place.path("ledger");
-        this.ledger = Some(Ledger::open(Arc::clone(store), folder, last, pause).await?);
-        // A table that holds a manifest follows tables that hold all before it; itself it may be in
-        // some of its tables only.
-        this.applied = last.saturating_sub(1);
-        this.catch_up().await?;
+        this.states = Some(States { place: this.place.below("states"), pause });
+        this.open_ledger(last).await?;
         if this.logs.iter().any(|(table, log)| this.tables[table].version() != Some(log.version()))
         {
             this.refresh().await?;
@@ -179,12 +173,24 @@ impl History {
     /// Opens a table; whether there is one.
     async fn read_table(&mut self, table: Table) -> Result<bool, HistoryError> {
         let (place, seen) = (self.place.below(table.name()), log::now());
-        let opened = delta::load(table, &place, self.pause).await?;
-        if opened.version().is_none() {
-            return Ok(false);
-        }
-        delta::check_schema(&opened, table, &place)?;
-        self.logs.insert(table, Log::of(&opened, table, place, seen).await?);
+        let read = async {
+            let opened = delta::load(table, &place, self.pause).await?;
+            if opened.version().is_none() {
+                return Ok(None);
+            }
+            delta::check_schema(&opened, table, &place)?;
+            let log = Log::of(&opened, table, place.clone(), seen).await?;
+            Ok(Some((opened, log)))
+        };
+        let (opened, log) = match read.await {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(false),
+            Err(error @ HistoryError::Delta { .. }) => {
+                return Err(delta::ailing(&place).await.map_or(error, HistoryError::from));
+            }
+            Err(error) => return Err(error),
+        };
+        self.logs.insert(table, log);
         self.tables.insert(table, opened);
         Ok(true)
     }
@@ -280,7 +286,11 @@ impl History {
 
     /// Reads parts of a partition's state, in order.
     pub async fn read_state(&self, parts: &[StatePart]) -> Result<Vec<RecordBatch>, HistoryError> {
-        Ok(self.states.as_ref().expect("opened for writing").get(parts).await?)
+        let read = self.states.as_ref().expect("opened for writing").get(parts).await;
+        if matches!(read, Err(LedgerError::Damaged { .. })) {
+            self.check_named(parts).await?;
+        }
+        Ok(read?)
     }
 
     fn random_name(&self) -> Result<String, HistoryError> {
@@ -339,23 +349,6 @@ impl History {
         let number = appended?.number;
         self.catch_up().await?;
         Ok(number)
-    }
-
-    /// Brings all manifests into their tables, those of others included.
-    async fn catch_up(&mut self) -> Result<(), HistoryError> {
-        let ledger = self.ledger.as_ref().expect("opened for writing");
-        for manifest in ledger.since(self.applied + 1).await? {
-            for (table, adds) in &manifest.files {
-                if self.logs[table].is_old() {
-                    self.read_table(*table).await?;
-                    delta::check_writable(&self.tables[table], *table)?;
-                }
-                let log = self.logs.get_mut(table).expect("every table is open");
-                log.append_once(adds, &manifest, self.pause).await?;
-            }
-            self.applied = manifest.number;
-        }
-        Ok(())
     }
 
     /// Makes rows durable: the files of all tables first, then [`History::commit_written`].

@@ -16,10 +16,14 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableError};
 use deployforge_store::Place;
 
-use crate::{HistoryError, Manifest, Table, delta};
+use crate::{HistoryError, LedgerError, Manifest, Table, delta};
 
 /// The application id under which manifests are numbered in the tables.
 pub(crate) const APP_ID: &str = "deployforge";
+
+/// The application id that says that the commits of a table stand in a ledger: one that is empty then is
+/// lost. (Those of partitions have a slash more.)
+pub(crate) const LEDGER_ID: &str = "deployforge/ledger";
 
 /// How often a commit is tried before a failure is told.
 const TRIES: u32 = 6;
@@ -102,7 +106,7 @@ impl Log {
             match self.put(&commit).await {
                 Ok(Put::Done) => self.number = manifest.number,
                 // It may hold the manifest.
-                Ok(Put::Taken(_)) => {}
+                Ok(Put::Taken(entry)) => self.check(&entry, adds, manifest)?,
                 Err(error) => {
                     tries += 1;
                     if tries == TRIES {
@@ -113,6 +117,30 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// Refuses to take another commit for a manifest: one of the same number with other files, or a later
+    /// one where this one should stand. The ledger has lost what the table was given.
+    fn check(
+        &self,
+        entry: &[Action],
+        adds: &[Add],
+        manifest: &Manifest,
+    ) -> Result<(), HistoryError> {
+        let ours = |action: &Action| match action {
+            Action::Add(add) => adds.iter().any(|ours| ours.path == add.path),
+            _ => false,
+        };
+        let holds = self.number == manifest.number && entry.iter().any(ours);
+        if self.number < manifest.number || holds || adds.is_empty() {
+            return Ok(());
+        }
+        let reason = format!(
+            "it holds commit {}, and not commit {} as the ledger has it",
+            self.number, manifest.number
+        );
+        let name = format!("{:020}.json", self.version);
+        Err(LedgerError::damaged(&self.place.below("_delta_log"), &name, reason).into())
     }
 
     /// A commit as it stands in the log.
@@ -160,7 +188,9 @@ fn append(adds: &[Add], manifest: &Manifest) -> CommitData {
     let actions = adds.iter().cloned().map(Action::Add).collect();
     let operation =
         DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-    let mut transactions = vec![Transaction::new(APP_ID, manifest.number as i64)];
+    let number = manifest.number as i64;
+    let mut transactions =
+        vec![Transaction::new(APP_ID, number), Transaction::new(LEDGER_ID, number)];
     let partitions = manifest.moved.iter();
     transactions.extend(
         partitions.map(|(partition, moved)| {

@@ -110,8 +110,8 @@ impl Maintainer {
         let ledger = self.ledger(commit).await?;
         let needed = commits::needed(&self.place, commit).await?;
         ledger.clean(commit, needed).await;
-        let (store, folder) = (Arc::clone(self.place.store()), self.place.path("states"));
-        States { store, folder, pause: self.pause }.clean(ledger.head()).await;
+        let place = self.place.below("states");
+        States { place, pause: self.pause }.clean(ledger.head()).await;
         failed.map(|()| done)
     }
 
@@ -233,8 +233,7 @@ impl Maintainer {
     }
 
     async fn ledger(&self, commit: u64) -> Result<Ledger, HistoryError> {
-        let (store, folder) = (Arc::clone(self.place.store()), self.place.path("ledger"));
-        Ok(Ledger::open(store, folder, commit, self.pause).await?)
+        Ok(Ledger::open(&self.place, commit, self.pause).await?)
     }
 
     fn stopped(&self) -> bool {

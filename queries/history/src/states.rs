@@ -7,20 +7,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
-use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
 use deployforge_model::Partition;
+use deployforge_store::Place;
 use futures::TryStreamExt;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{Error, ObjectStoreExt};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::{LedgerError, Manifest, again};
+use crate::LedgerError;
+use crate::error::brief;
+use crate::ledger::{Manifest, again};
 
 /// Commits for which a file stays that no head names any more.
 const KEPT: u64 = 200;
@@ -39,6 +41,9 @@ pub struct StatePart {
     pub length: u64,
     /// How many resources it speaks of.
     pub rows: u64,
+    /// A sum of its bytes. Those of earlier versions have none.
+    #[serde(default)]
+    pub sum: Option<u32>,
 }
 
 /// The state of a partition as of its last commit.
@@ -54,8 +59,7 @@ pub struct PartitionState {
 /// The files of states in one folder of a store.
 #[derive(Debug)]
 pub(crate) struct States {
-    pub(crate) store: Arc<dyn ObjectStore>,
-    pub(crate) folder: Path,
+    pub(crate) place: Place,
     pub(crate) pause: Duration,
 }
 
@@ -75,12 +79,14 @@ impl States {
             encode(batch, &mut bytes).map_err(|error| wrong("written", &file, error))?;
             let length = bytes.len() as u64 - from;
             let rows = batch.num_rows() as u64;
-            parts.insert(partition.clone(), StatePart { file: file.clone(), from, length, rows });
+            let sum = Some(sum(&bytes[from as usize..]));
+            let part = StatePart { file: file.clone(), from, length, rows, sum };
+            parts.insert(partition.clone(), part);
         }
         if !parts.is_empty() {
-            let path = self.folder.clone().join(file);
-            let bytes = bytes::Bytes::from(bytes);
-            let put = || self.store.put(&path, bytes.clone().into());
+            let path = self.place.path(&file);
+            let bytes = Bytes::from(bytes);
+            let put = || self.place.store().put(&path, bytes.clone().into());
             again(self.pause, "written", put).await?;
         }
         Ok(parts)
@@ -90,15 +96,47 @@ impl States {
     pub(crate) async fn get(&self, parts: &[StatePart]) -> Result<Vec<RecordBatch>, LedgerError> {
         let mut batches = Vec::with_capacity(parts.len());
         for part in parts {
-            let path = self.folder.clone().join(part.file.as_str());
-            let range = part.from..part.from + part.length;
-            let get = || self.store.get_range(&path, range.clone());
-            let bytes = again(self.pause, "read", get).await?;
+            let bytes = self.bytes(part).await?;
+            // A reader of Arrow is not made for bytes that nobody wrote: it may take them for lengths.
+            if part.sum.is_some_and(|written| written != sum(&bytes)) {
+                return Err(self.damaged(part, "it does not hold the bytes that were written"));
+            }
             let read = StreamReader::try_new(Cursor::new(bytes), None)
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            batches.extend(read.map_err(|error| wrong("read", &part.file, error))?);
+            let damaged =
+                |error| self.damaged(part, &format!("it cannot be read: {}", brief(&error)));
+            batches.extend(read.map_err(damaged)?);
         }
         Ok(batches)
+    }
+
+    /// The bytes of a part, all of them.
+    async fn bytes(&self, part: &StatePart) -> Result<Bytes, LedgerError> {
+        let (path, end) = (self.place.path(&part.file), part.from.saturating_add(part.length));
+        let store = self.place.store();
+        let get = || async {
+            match store.get_range(&path, part.from..end).await {
+                Ok(bytes) => Ok(Some(bytes)),
+                Err(Error::NotFound { .. }) => Ok(None),
+                // Stores say in different ways, or not at all, that a range ends behind the file.
+                Err(error) => match store.head(&path).await {
+                    Ok(file) if file.size < end => Ok(Some(Bytes::new())),
+                    _ => Err(error),
+                },
+            }
+        };
+        match again(self.pause, "read", get).await? {
+            None => Err(self.damaged(part, "it is missing")),
+            Some(bytes) if bytes.len() as u64 != part.length => {
+                Err(self.damaged(part, &format!("it ends before byte {end}")))
+            }
+            Some(bytes) => Ok(bytes),
+        }
+    }
+
+    fn damaged(&self, part: &StatePart, reason: &str) -> LedgerError {
+        let reason = format!("{reason}, and it is the state of a partition");
+        LedgerError::damaged(&self.place, &part.file, reason)
     }
 
     /// Removes files that the head does not name, and none before it can need.
@@ -106,7 +144,8 @@ impl States {
         let parts = head.states.values().flat_map(|state| &state.parts);
         let named: BTreeSet<&str> = parts.map(|part| part.file.as_str()).collect();
         let oldest = head.number.saturating_sub(KEPT);
-        let listed = self.store.list(Some(&self.folder)).try_collect::<Vec<_>>().await;
+        let listed =
+            self.place.store().list(Some(self.place.prefix())).try_collect::<Vec<_>>().await;
         let Ok(files) = listed else { return };
         let newest = files.iter().map(|file| file.last_modified).max();
         for file in &files {
@@ -118,7 +157,7 @@ impl States {
             let age = newest.map_or(0, |newest| (newest - file.last_modified).num_seconds());
             if number.is_some_and(|number: u64| number < oldest) && age > KEPT_SECONDS {
                 // What stays is removed the next time.
-                let _ = self.store.delete(&file.location).await;
+                let _ = self.place.store().delete(&file.location).await;
             }
         }
     }
@@ -128,6 +167,19 @@ fn encode(batch: &RecordBatch, bytes: &mut Vec<u8>) -> Result<(), ArrowError> {
     let mut writer = StreamWriter::try_new(bytes, &batch.schema())?;
     writer.write(batch)?;
     writer.finish()
+}
+
+/// Words that are mixed one after the other, each of them reversibly: whatever happens to one of them, the
+/// end is another.
+fn sum(bytes: &[u8]) -> u32 {
+    let mix =
+        |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    let words = bytes.chunks(8).map(|chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        u64::from_le_bytes(word)
+    });
+    (words.fold(bytes.len() as u64, mix) >> 32) as u32
 }
 
 fn wrong(what: &'static str, file: &str, error: ArrowError) -> LedgerError {

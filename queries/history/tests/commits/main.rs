@@ -1,7 +1,8 @@
-//! The history under faults, many writers, maintenance, and for long: at the end the tables hold each row
-//! once, and the frontier tells which.
+//! The history under faults, many writers, maintenance, damage, and for long: at the end the tables hold
+//! each row once, and the frontier tells which.
 
 mod commits;
+mod damage;
 mod faulty;
 mod maintenance;
 #[path = "../rows/mod.rs"]
