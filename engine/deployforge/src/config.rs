@@ -1,4 +1,9 @@
 //! The configuration file: YAML, every key documented in the JSON Schema beside the docs.
+//!
+//! What is said of a file never repeats its values: passwords and tokens may stand beside what is wrong.
+
+mod check;
+mod yaml;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,6 +16,8 @@ use deployforge_model::Mode;
 use deployforge_policy::{Environment, PolicyRules};
 use serde::Deserialize;
 
+pub(crate) use self::check::{check_source, check_together, check_without_network};
+use self::yaml::{address, address_if_any};
 use crate::error::CommandError;
 
 /// The JSON Schema, as `config schema` prints it.
@@ -34,6 +41,7 @@ pub(crate) struct ConfigFile {
     pub(crate) history: HistoryConfig,
     pub(crate) tier: Option<crate::cli::Tier>,
     /// Where operators ask a stream.
+    #[serde(deserialize_with = "address_if_any")]
     pub(crate) listen: Option<SocketAddr>,
     /// Where committed transitions are published.
     pub(crate) events: Option<EventsConfig>,
@@ -124,6 +132,7 @@ impl Default for KafkaConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct HttpConfig {
+    #[serde(deserialize_with = "address")]
     pub(crate) listen: SocketAddr,
     pub(crate) token: Option<String>,
     #[serde(default = "body_bytes")]
@@ -221,163 +230,9 @@ fn parse(text: &str) -> Result<ConfigFile, CommandError> {
     if text.trim().is_empty() {
         return Ok(ConfigFile::default());
     }
-    let config: ConfigFile = serde_saphyr::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        let hint = suggestion(&message);
-        let error = CommandError::new(message);
-        match hint {
-            Some(name) => error.hint(format!("did you mean `{name}`?")),
-            None => error.hint("`deployforge config schema` prints every key with its meaning"),
-        }
-    })?;
-    check(&config)?;
+    let config = yaml::read(text)?;
+    check::check_file(&config)?;
     Ok(config)
-}
-
-fn check(config: &ConfigFile) -> Result<(), CommandError> {
-    for (i, source) in config.sources.iter().enumerate() {
-        if config.sources[..i].iter().any(|other| other.name == source.name) {
-            return Err(CommandError::new(format!("two sources are named `{}`", source.name)));
-        }
-        if let Some(format) = &source.format {
-            format.parse::<deployforge_formats::Format>().map_err(|error| {
-                CommandError::new(format!("sources: `{}`: {error}", source.name))
-            })?;
-        }
-        check_place(source)?;
-        if source.watch && source.path == "-" {
-            return Err(CommandError::new(format!(
-                "sources: `{}`: standard input cannot be watched; remove `watch`",
-                source.name
-            )));
-        }
-    }
-    if let Some(store) = &config.store
-        && !deployforge_store::is_url(store)
-        && !store.starts_with("file:///")
-    {
-        return Err(CommandError::new(
-            "store must be a URL: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX or file:///FOLDER",
-        ));
-    }
-    if !(0.05..=3600.0).contains(&config.commit.interval_seconds) {
-        return Err(CommandError::new("commit.interval_seconds must be between 0.05 and 3600"));
-    }
-    if config.commit.rows == 0 {
-        return Err(CommandError::new("commit.rows must be at least 1"));
-    }
-    if !(24..=168).contains(&config.history.retention_hours) {
-        return Err(CommandError::new("history.retention_hours must be between 24 and 168"));
-    }
-    if let Some(events) = &config.events {
-        if [&events.brokers, &events.topic, &events.group, &events.source]
-            .iter()
-            .any(|t| t.is_empty())
-        {
-            return Err(CommandError::new(
-                "events needs `brokers` and a `topic`; `group` and `source` must not be empty",
-            ));
-        }
-        crate::events::start_of(&events.start)?;
-        crate::events::types_of(&events.types)?;
-    }
-    deployforge_canon::ArrayRules::with(config.arrays.clone())?;
-    deployforge_policy::Policy::new(&config.policy, config.environments.clone())?;
-    Ok(())
-}
-
-/// A source is files or a stream.
-fn check_place(source: &SourceConfig) -> Result<(), CommandError> {
-    let wrong = |problem: &str| CommandError::new(format!("sources: `{}`: {problem}", source.name));
-    let problem = match (&source.kafka, &source.http) {
-        (None, None) if source.path.is_empty() => Some("it needs `path`, `kafka` or `http`"),
-        (None, None) => None,
-        (Some(_), Some(_)) => Some("it has both `kafka` and `http`; remove one"),
-        (Some(_), None) if !source.path.is_empty() || source.watch => {
-            Some("it has both `kafka` and `path` or `watch`; remove one")
-        }
-        (None, Some(_)) if !source.path.is_empty() || source.watch => {
-            Some("it has both `http` and `path` or `watch`; remove one")
-        }
-        (Some(kafka), None) => check_kafka(kafka)?,
-        (None, Some(http)) => check_http(&source.name, http),
-    };
-    problem.map_or(Ok(()), |problem| Err(wrong(problem)))
-}
-
-fn check_kafka(kafka: &KafkaConfig) -> Result<Option<&'static str>, CommandError> {
-    if kafka.brokers.is_empty() || kafka.topics.is_empty() || kafka.group.is_empty() {
-        return Ok(Some("kafka needs `brokers`, `topics` and a `group` that is not empty"));
-    }
-    crate::source::start_of(&kafka.start)?;
-    let RejectsConfig { messages, share, pause_seconds } = kafka.rejects;
-    if messages == 0 || !(0.0..=1.0).contains(&share) || !(0.0..=86_400.0).contains(&pause_seconds)
-    {
-        return Ok(Some(
-            "kafka.rejects needs `messages` of at least 1, a `share` from 0 to 1 and `pause_seconds` up to 86400",
-        ));
-    }
-    let stall = (1.0..=86_400.0).contains(&kafka.stall_seconds);
-    Ok((!stall).then_some("kafka.stall_seconds must be between 1 and 86400"))
-}
-
-fn check_http(name: &str, http: &HttpConfig) -> Option<&'static str> {
-    // It is part of the name of a partition.
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
-        return Some("the name of an HTTP source has up to 100 characters of A-Z a-z 0-9 - _ .");
-    }
-    if http.token.is_none() && !http.listen.ip().is_loopback() {
-        return Some(
-            "http needs a `token` unless it listens at a loopback address such as 127.0.0.1",
-        );
-    }
-    if http.token.as_ref().is_some_and(|token| token.trim().is_empty()) {
-        return Some("http.token is empty; remove it or write `${NAME}` of a variable that is set");
-    }
-    if !(1..=1 << 30).contains(&http.body_bytes) {
-        return Some("http.body_bytes must be between 1 and 1073741824");
-    }
-    // A body is counted packed and unpacked while it is unpacked.
-    if http.pressure_bytes < http.body_bytes.saturating_mul(2) {
-        return Some("http.pressure_bytes must be at least twice http.body_bytes");
-    }
-    (!(0.0..=600.0).contains(&http.wait_seconds))
-        .then_some("http.wait_seconds must be between 0 and 600")
-}
-
-/// The key nearest to the unknown one that the message names, out of all keys of the schema.
-fn suggestion(message: &str) -> Option<String> {
-    let (_, rest) = message.split_once("unknown field ")?;
-    let quote = rest.chars().next()?;
-    let wrong = rest[quote.len_utf8()..].split(quote).next()?;
-    let schema: serde_json::Value = serde_json::from_str(SCHEMA).ok()?;
-    let mut keys = Vec::new();
-    schema_keys(&schema, &mut keys);
-    keys.into_iter()
-        .filter(|key| *key != wrong)
-        .map(|key| (strsim::jaro_winkler(wrong, key), key))
-        .filter(|(near, _)| *near > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, key)| key.to_owned())
-}
-
-/// Every property name of a JSON Schema.
-fn schema_keys<'a>(schema: &'a serde_json::Value, keys: &mut Vec<&'a str>) {
-    match schema {
-        serde_json::Value::Object(members) => {
-            for (name, value) in members {
-                if name == "properties"
-                    && let Some(properties) = value.as_object()
-                {
-                    keys.extend(properties.keys().map(String::as_str));
-                }
-                schema_keys(value, keys);
-            }
-        }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| schema_keys(item, keys)),
-        _ => {}
-    }
 }
 
 #[cfg(test)]
@@ -416,7 +271,7 @@ mod tests {
             ),
             ("sources: [{name: a, path: x, http: {listen: '127.0.0.1:1'}}]", "both"),
             ("sources: [{name: a, http: {listen: '0.0.0.0:1'}}]", "`token`"),
-            ("sources: [{name: a, http: {listen: 'here:1'}}]", "socket address"),
+            ("sources: [{name: a, http: {listen: 'here:1'}}]", "such as 127.0.0.1:9464"),
             ("sources: [{name: a/b, http: {listen: '127.0.0.1:1'}}]", "characters"),
             ("sources: [{name: a, http: {listen: '127.0.0.1:1', token: ' '}}]", "empty"),
             ("sources: [{name: a, http: {listen: '127.0.0.1:1', body_bytes: 0}}]", "body_bytes"),
@@ -429,7 +284,7 @@ mod tests {
             ("events: {brokers: 'h:1'}", "topic"),
             ("events: {brokers: 'h:1', topic: t, start: now}", "latest"),
             ("events: {brokers: 'h:1', topic: t, types: [a.b]}", "deployforge.finding.opened.v1"),
-            ("mode: half", "half"),
+            ("mode: half", "full, declared"),
             ("store: /mnt/shared", "must be a URL"),
         ] {
             let error = parse(yaml).unwrap_err();
