@@ -14,7 +14,7 @@ use crate::watch::until;
 
 /// Ids of the events that the tables call for.
 const DUE: &str = "select finding_id || '-' || sequence as id from finding_transitions \
-    where fold is null or transition = 'changed' \
+    where (fold is null and kind <> 'reordered') or transition = 'changed' \
     union all select resource_id || '-' || sequence from verdict_transitions";
 
 fn due(lab: &Lab) -> BTreeSet<String> {
@@ -99,6 +99,32 @@ fn what_does_not_count_is_not_told() {
     let events = lab.run(&["events"]).exits(0).lines();
     let types: Vec<&str> = events.iter().map(|event| text(event, "type")).collect();
     assert_eq!(types, ["deployforge.verdict.changed.v1"]);
+}
+
+#[test]
+fn a_group_publishes_one_history() {
+    let Some(broker) = Broker::shared() else { return };
+    broker.topic("one-history", 1);
+    let config = format!(
+        "events: {{brokers: '{}', topic: one-history, group: one-history}}\nsources: [{{name: s, path: in.ndjson}}]\n",
+        broker.address()
+    );
+    let run = |lab: &Lab| {
+        lab.write("bus.yaml", &config);
+        lab.run(&["run", "--once", "-c", "bus.yaml"]).exits(1).stderr
+    };
+    let (one, other) = (lab(), lab());
+    let _ = run(&one);
+    let told = broker.drain("one-history").len();
+    assert!(told > 0);
+    // As many commits, and not the same.
+    let said = run(&other);
+    assert!(said.contains("publishes another history"), "{said}");
+    assert_eq!(broker.drain("one-history").len(), told);
+    // The first goes on.
+    one.write("in.ndjson", changes() + &Native::new("vm", "a", json!({"n": 7})).at(9).line());
+    let _ = run(&one);
+    assert!(broker.drain("one-history").len() > told);
 }
 
 #[test]
@@ -211,7 +237,7 @@ fn a_bus_that_is_not_there_is_told_and_holds_nothing_up() {
     other.write("bus.yaml", config(broker, "bus-nowhere", ""));
     let mut running =
         other.start_logged(&["run", "-c", "bus.yaml", "--watch", "--source", "."], "log");
-    until("it says so", || other.read("log").contains("it publishes another history"));
+    until("it says so", || other.read("log").contains("publishes another history"));
     running.kill();
 }
 

@@ -305,3 +305,46 @@ fn what_cannot_be_served_is_refused_at_the_start() {
     let busy = format!("sources: [{{name: in, http: {{listen: '{address}'}}}}]");
     let _ = run(&busy, &[]).says("cannot listen");
 }
+
+#[test]
+fn who_asks_for_something_else_is_told_what_to_ask_for() {
+    let mut service = Service::new("", QUICK);
+    let said = |answer: &Answer| text(&answer.json(), "error").to_owned();
+    let bare = Client::new(&service.source.address);
+    for path in ["/", "/health", "/healthz", "/readyz", "/metrics"] {
+        let answer = bare.get(path).is(404);
+        assert!(said(&answer).contains("`listen`"), "{answer:?}");
+    }
+    bare.get("/other").is(401).json();
+    let answer = service.source.get("/other").is(404);
+    assert!(said(&answer).contains("/v1/observations"), "{answer:?}");
+    let answer = service.source.get("/v1/observations").is(405);
+    assert!(said(&answer).contains("POST"), "{answer:?}");
+    assert_eq!(answer.header("allow"), Some("post"));
+    let answer = service.source.post("/v1/receipts/0-0", &[LINES], "{}").is(405);
+    assert!(said(&answer).contains("GET"), "{answer:?}");
+    for kind in ["application/vnd.x+json", "application/vnd.deployforge.x+json"] {
+        let kind = format!("Content-Type: {kind}");
+        let line = vm("a", 1).at(1).line();
+        let answer = service.source.post("/v1/observations", &[&kind], line).is(415);
+        assert!(said(&answer).contains("terraform-state"), "{answer:?}");
+    }
+    let named = "Content-Type: application/vnd.deployforge.native+json";
+    service.source.post("/v1/observations", &[named], vm("a", 1).at(1).line()).is(200).json();
+    service.stop();
+}
+
+#[test]
+fn a_stream_without_a_baseline_is_warned_of() {
+    let lab = Lab::new();
+    let (source, operations) = (free_address(), free_address());
+    lab.write(
+        "http.yaml",
+        format!("listen: '{operations}'\nsources: [{{name: in, http: {{listen: '{source}'}}}}]\n"),
+    );
+    let run = lab.start(&["run", "-c", "http.yaml"]);
+    until("it is ready", || Client::new(&operations).get("/readyz").status == 200);
+    run.terminate();
+    let outcome = run.finish().exits(0);
+    assert_eq!(outcome.stderr.matches("there is no baseline, so every").count(), 1, "{outcome}");
+}

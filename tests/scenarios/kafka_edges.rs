@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use deployforge_tests::{Broker, Inventory, Lab, Message, Round, Started, number, text};
-use serde_json::Value;
+use deployforge_tests::{
+    Broker, Client, Compression, Inventory, Lab, Message, Round, Started, free_address, number,
+    text,
+};
+use serde_json::{Value, json};
 
 use crate::kafka_kill::same_history;
 use crate::support::import;
@@ -133,6 +136,105 @@ fn a_topic_that_was_made_again_is_not_mixed_with_the_one_before() {
     broker.topic("again", 1);
     broker.produce("again", [vm("a", 1, "2026-11-20T11:00:00Z")]);
     let _ = once().exits(2).says("deleted and made again");
+}
+
+#[test]
+fn transactions_are_read_where_they_were_committed_and_have_an_end() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = machine(broker, "transactions");
+    broker.transaction("transactions", &[vm("a", 2, "2026-11-20T10:00:01Z")], true);
+    broker.transaction("transactions", &[vm("a", 3, "2026-11-20T10:00:02Z")], false);
+    let args = ["run", "--once", "--quiet", "--source", &source(broker, "transactions")];
+    let _ = lab.run(&args).exits(1);
+    let observed = lab.query("select observed from current_findings");
+    assert_eq!(text(&observed[0], "observed"), "2");
+    // Nothing is left, and that is seen too.
+    let _ = lab.run(&args).exits(1);
+    lab.write(
+        "s.yaml",
+        format!(
+            "sources: [{{name: s, kafka: {{brokers: '{}', topics: [transactions], properties: {{isolation.level: read_uncommitted}}}}}}]",
+            broker.address()
+        ),
+    );
+    let _ = lab.run(&["run", "--once", "-c", "s.yaml"]).exits(2).says("isolation.level");
+}
+
+#[test]
+fn a_message_of_very_many_records_or_a_very_long_name_is_refused() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = machine(broker, "many");
+    let producer = broker.producer(Compression::Zstd);
+    // A few kilobytes on the wire.
+    producer.send("many", &Message::of("{}\n".repeat(300_000)));
+    producer.send("many", &Message::of("{\n}\n".repeat(2000)));
+    producer.send("many", &vm(&"x".repeat(5000), 1, "2026-11-20T10:00:01Z"));
+    producer.send("many", &vm("a", 2, "2026-11-20T10:00:01Z"));
+    producer.flush();
+    let _ = lab.run(&["run", "--once", "--quiet", "--source", &source(broker, "many")]).exits(2);
+    let rejects =
+        lab.query("select code, \"offset\", count(*) as n from rejects group by 1, 2 order by 2");
+    let row = |code, offset, n| json!({"code": code, "offset": offset, "n": n});
+    let want = [row("too_large", 0, 1), row("missing_field", 1, 1), row("bad_field", 2, 1)];
+    assert_eq!(rejects[0], want[0]);
+    assert_eq!(
+        (&rejects[1]["offset"], &rejects[1]["n"]),
+        (&json!(1), &json!(1)),
+        "the same is one"
+    );
+    assert_eq!(rejects[2], want[2]);
+    assert_eq!(lab.count("current_findings"), 1);
+}
+
+#[test]
+fn what_was_removed_while_a_worker_slept_is_told() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = machine(broker, "slept");
+    broker.produce("slept", [vm("a", 2, "2026-11-20T10:00:00Z")]);
+    let worker = lab.start_logged(&["run", "--source", &source(broker, "slept")], "log");
+    let ends = vec![Some(1)];
+    until("it reads", || broker.committed("slept", "slept") == ends);
+    worker.signal("STOP");
+    let time = |n: u64| format!("2026-11-20T10:00:{n:02}Z");
+    // What was asked for before it slept may be answered while it does: with this one.
+    broker.produce("slept", [vm("a", 9, &time(9))]);
+    std::thread::sleep(Duration::from_millis(300));
+    broker.produce("slept", (10..29).map(|n| vm("a", n, &time(n))));
+    broker.forget("slept", 0, 15);
+    worker.signal("CONT");
+    until("it says so", || lab.read("log").contains("messages_lost"));
+    let log = lab.read("log");
+    assert!(log.contains("messages=13") || log.contains("messages=14"), "{log}");
+    worker.terminate();
+    let _ = worker.finish();
+    let observed = lab.query("select observed from current_findings");
+    assert_eq!(text(&observed[0], "observed"), "28");
+}
+
+#[test]
+fn a_partition_of_which_much_is_refused_is_paused_and_its_lag_is_told() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = machine(broker, "breaker-lag");
+    let operations = free_address();
+    lab.write(
+        "s.yaml",
+        format!(
+            "listen: '{operations}'\nsources: [{{name: s, kafka: {{brokers: '{}', topics: [breaker-lag], group: breaker-lag, rejects: {{pause_seconds: 3600}}}}}}]",
+            broker.address()
+        ),
+    );
+    let producer = broker.producer(Compression::Zstd);
+    (0..3000).for_each(|n| producer.send("breaker-lag", &Message::of(format!("bad {n}")).key("a")));
+    producer.flush();
+    let worker = lab.start_logged(&["run", "-c", "s.yaml"], "log");
+    until("it is paused", || lab.read("log").contains("partition_paused"));
+    until("what is refused is told", || lab.read("log").contains("records_refused"));
+    (0..50).for_each(|_| producer.send("breaker-lag", &vm("a", 1, "2026-11-20T10:00:00Z")));
+    producer.flush();
+    let lag = r#"deployforge_partition_lag_messages{topic="breaker-lag",partition="0"} 50"#;
+    until("its lag is told", || Client::new(&operations).get("/metrics").body.contains(lag));
+    worker.terminate();
+    assert_eq!(worker.finish().code, Some(0));
 }
 
 fn stream(broker: &Broker, topic: &str, strategy: &str) -> Lab {

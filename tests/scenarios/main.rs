@@ -4,6 +4,7 @@ mod audit;
 mod baseline;
 mod bench;
 mod broker;
+mod config;
 mod demo;
 mod diff;
 mod documents;

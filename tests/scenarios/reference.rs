@@ -122,3 +122,22 @@ fn every_key_of_the_configuration_is_in_the_schema() {
         assert!(documented, "{value}");
     }
 }
+
+#[test]
+fn the_document_of_events_has_their_key_and_header() {
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect(path);
+    let document: Value =
+        serde_json::from_str(&read("docs/reference/events.asyncapi.json")).expect("JSON");
+    let code = read("engine/events/src/kafka.rs");
+    let kind = code.split("const CONTENT_TYPE: &str = \"").nth(1).expect("it has one");
+    let kind = kind.split('"').next().unwrap_or_default();
+    let shared = &document["components"]["messageTraits"]["kafka"];
+    assert_eq!(shared["headers"]["properties"]["content-type"]["const"], kind);
+    assert_eq!(shared["bindings"]["kafka"]["key"]["type"], "string");
+    assert_eq!(document["defaultContentType"], kind);
+    let messages = document["components"]["messages"].as_object().expect("messages");
+    for message in messages.values() {
+        assert_eq!(message["contentType"], kind);
+        assert_eq!(message["traits"], json!([{"$ref": "#/components/messageTraits/kafka"}]));
+    }
+}

@@ -1,7 +1,7 @@
 //! Baselines and rules that change while, and between, runs.
 
-use deployforge_tests::Lab;
 use deployforge_tests::make::Native;
+use deployforge_tests::{Broker, Lab, Message};
 use serde_json::{Value, json};
 
 use crate::support::{FINDINGS_NOW, expect_verdicts, import};
@@ -37,6 +37,49 @@ const SECOND: [(&str, &str); 4] =
 fn second(lab: &Lab) {
     let row = |id, n: u64| (id, json!({"n": n, "m": [1, 2]}));
     declare(lab, &[row("a", 1), row("b", 9), row("c", 2), row("d", 9)]);
+}
+
+#[test]
+fn other_severities_are_told_of_verdicts_too() {
+    let lab = lab();
+    let _ = lab.run(&["run", "--once", "--source", "inbox"]).exits(1);
+    let config = "sources: [{name: s, path: inbox}]\n\
+        policy: {severities: [{type: '*', path: /**, severity: critical}]}\n";
+    lab.write("other.yaml", config);
+    let _ = lab.run(&["run", "--once", "-c", "other.yaml"]).exits(1);
+    let severity = json!({"severity": "critical"});
+    assert_eq!(lab.query("select severity from verdicts where id = 'c'")[0], severity);
+    assert_eq!(lab.query("select severity from current_findings")[0], severity);
+    // Once is enough.
+    let told = lab.count("verdict_transitions");
+    let _ = lab.run(&["run", "--once", "-c", "other.yaml"]).exits(1);
+    assert_eq!(lab.count("verdict_transitions"), told);
+}
+
+#[test]
+fn other_environments_are_told_by_an_engine_that_runs() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = Lab::new();
+    declare(&lab, &[("a", json!({"n": 1})), ("b", json!({"n": 1}))]);
+    broker.topic("environments", 1);
+    let seen = [("a", 1), ("b", 2)].map(|(id, n)| vm(id, json!({"n": n})).at(1).line());
+    broker.produce("environments", seen.map(|line| Message::of(line.trim_end())));
+    let stream = format!(
+        "sources: [{{name: s, kafka: {{brokers: '{}', topics: [environments], group: environments}}}}]\ncommit: {{interval_seconds: 0.2}}\n",
+        broker.address()
+    );
+    lab.write("s.yaml", &stream);
+    let worker = lab.start(&["run", "-c", "s.yaml"]);
+    let ends = vec![Some(2)];
+    until("both are judged", || broker.committed("environments", "environments") == ends);
+    lab.write("s.yaml", stream + "environments: [{name: everything, accounts: ['*']}]\n");
+    worker.hang_up();
+    let moved = "select id from verdicts where environment = 'everything'";
+    until("both are elsewhere", || lab.query(moved).len() == 2);
+    let findings = lab.query("select environment from current_findings");
+    assert_eq!(findings, [json!({"environment": "everything"})]);
+    worker.terminate();
+    let _ = worker.finish().exits(0);
 }
 
 #[test]

@@ -222,15 +222,22 @@ impl Started {
 
     /// Asks it to stop, as a service manager does.
     pub fn terminate(&self) {
-        let id = self.id().to_string();
-        let status = Command::new("kill").args(["-TERM", &id]).status();
-        assert!(status.expect("`kill` can be started").success(), "{} is gone", self.typed);
+        self.signal("TERM");
     }
 
     /// Tells it to read its configuration again.
     pub fn hang_up(&self) {
-        let id = self.id().to_string();
-        let status = Command::new("kill").args(["-HUP", &id]).status();
+        self.signal("HUP");
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    ///
+    /// # Panics
+    ///
+    /// If it has ended.
+    pub fn signal(&self, name: &str) {
+        let (signal, id) = (format!("-{name}"), self.id().to_string());
+        let status = Command::new("kill").args([signal, id]).status();
         assert!(status.expect("`kill` can be started").success(), "{} is gone", self.typed);
     }
 

@@ -214,7 +214,7 @@ impl Redactor {
             }
             Node::String(text) => match self.redact_json_text(text) {
                 Some(redacted) => {
-                    *text = redacted;
+                    *node = redacted;
                     true
                 }
                 None => false,
@@ -233,14 +233,35 @@ impl Redactor {
         typed().iter().any(|(types, _)| wildcard(types, resource_type))
     }
 
-    /// JSON inside a text, redacted and written back, where it held a secret.
-    fn redact_json_text(&self, text: &str) -> Option<Box<str>> {
-        if !text.trim_start().starts_with(['{', '[']) {
-            return None;
+    /// JSON inside a text, redacted and written back, where it held a secret. Where it is damaged, no one
+    /// can say where a secret in it ends: then all of the text is one.
+    fn redact_json_text(&self, text: &str) -> Option<Node> {
+        let bare = may_be_json(text)?;
+        match Parser::default().value(bare.as_bytes(), Limits::default(), false) {
+            Ok(mut inner) => {
+                self.redact_named(&mut inner).then(|| Node::String(inner.to_json().into()))
+            }
+            Err(_) => has_secret_name(bare).then(|| self.secret(&Node::String(text.into()))),
         }
-        let mut inner = Parser::default().value(text.as_bytes(), Limits::default(), false).ok()?;
-        self.redact_named(&mut inner).then(|| inner.to_json().into())
     }
+}
+
+/// What of a text may be JSON that holds something, or JSON of such text.
+fn may_be_json(text: &str) -> Option<&str> {
+    let bare = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+    bare.starts_with(['{', '[', '"']).then_some(bare)
+}
+
+/// Whether what looks like the name of a member says secret.
+fn has_secret_name(text: &str) -> bool {
+    let mut parts = text.split('"').peekable();
+    while let Some(part) = parts.next() {
+        let is_name = parts.peek().is_some_and(|after| after.trim_start().starts_with(':'));
+        if is_name && is_secret_name(part.trim_end_matches('\\')) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -268,6 +289,31 @@ mod tests {
         assert!(!out.contains("planted") && !out.contains("990017"), "{out}");
         assert!(out.contains(r#""passwordLength":12"#), "a setting about a secret is none");
         assert!(out.contains("hmac"));
+    }
+
+    #[test]
+    fn secrets_in_damaged_or_wrapped_json_text_do_not_survive() {
+        let object = r#"{"password":"planted"}"#;
+        let quoted = serde_json::to_string(object).expect("a text");
+        let texts = [
+            quoted.clone(),
+            serde_json::to_string(&quoted).expect("a text"),
+            format!("\u{feff}{object}"),
+            format!("{object},"),
+            format!("{object}\n{object}"),
+            r#"{"password":"planted","password":"x"}"#.to_owned(),
+            r#"{"x":NaN,"password" : "planted"}"#.to_owned(),
+            format!("[{quoted}"),
+        ];
+        for text in texts {
+            let state = serde_json::json!({ "a": text }).to_string();
+            let out = redacted(&state, &[]);
+            assert!(!out.contains("planted") && out.contains("hmac"), "{state}: {out}");
+        }
+        for harmless in [r#"{"a":NaN}"#, "\"quoted\"", "[not json]", r#"say "password" twice"#] {
+            let state = serde_json::json!({ "a": harmless }).to_string();
+            assert!(!redacted(&state, &[]).contains("hmac"), "{state}");
+        }
     }
 
     #[test]

@@ -362,7 +362,7 @@ impl Walk<'_> {
         };
         let value = hash::string(self.seed, text);
         // The exact way looks for secrets in JSON text, and beside a name that says secret.
-        if is_label || matches!(text.first(), Some(b'{' | b'[' | b'\t'..=b' ' | 0x80..)) {
+        if is_label || matches!(text.first(), Some(b'{' | b'[' | b'"' | b'\t'..=b' ' | 0x80..)) {
             self.harmless(text, value, is_label)?;
         }
         Some((value, end + 1))
@@ -375,8 +375,7 @@ impl Walk<'_> {
             return Some(());
         }
         let text = std::str::from_utf8(text).ok()?;
-        let json = text.trim_start().starts_with(['{', '[']);
-        if (is_label && is_secret_name(text)) || (json && self.redactor.holds_secret(text)) {
+        if (is_label && is_secret_name(text)) || self.redactor.holds_secret(text) {
             return None;
         }
         if self.memo.harmless.len() >= MEMO_MAX {

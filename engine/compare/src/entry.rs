@@ -93,6 +93,7 @@ pub(crate) struct PutOut {
     verdict: Option<Verdict>,
     reason: Option<UnknownReason>,
     score_bits: u64,
+    severity: Option<Severity>,
     findings: usize,
 }
 
@@ -282,6 +283,7 @@ impl Entry {
             verdict: self.verdict,
             reason: self.reason,
             score_bits: self.score().to_bits(),
+            severity: self.severity(),
             findings: self.findings().iter().filter(|finding| finding.counts()).count(),
         }
     }

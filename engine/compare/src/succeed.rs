@@ -14,15 +14,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use deployforge_canon::State;
-use deployforge_model::{Dialect, Key128, ResourceKey, UnknownReason, Verdict};
+use deployforge_model::{
+    Dialect, Key128, ResourceKey, Timestamp, Transition, UnknownReason, Verdict,
+};
 use rayon::prelude::*;
 
 use crate::comparator::{Comparator, SHARDS};
 use crate::diff::compare;
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
-use crate::judge::{Judgement, conclude, head, settle, state_hash};
-use crate::output::{Output, StateRow};
+use crate::judge::{Judgement, conclude, head, settle, state_hash, verdict_row};
+use crate::output::{Head, Output, StateRow};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Settings, Shard, Tools};
 
@@ -196,7 +198,9 @@ impl Heir<'_> {
         entry.succeed(known, identity);
         self.group(entry);
         let (context, origin) = (self.context, self.origin);
-        done.judged += u64::from(!matches!(next, Next::Stands));
+        let moved = self.moved(entry);
+        let verdicts = done.output.verdicts.len();
+        done.judged += u64::from(moved || !matches!(next, Next::Stands));
         let state_hash = match observed {
             Some((_, text)) if !matches!(next, Next::Stands) && state_hash.is_none() => {
                 remember(context, entry, text, origin, &mut done.output)
@@ -223,6 +227,23 @@ impl Heir<'_> {
                 done.unsettled.extend(key.map(|key| Unsettled { key128, key, state_hash }));
             }
         }
+        if moved && done.output.verdicts.len() == verdicts {
+            put_moved(context, entry, origin, &mut done.output);
+        }
+    }
+
+    /// Whether other rules put a resource into another environment.
+    fn moved(&self, entry: &Entry) -> bool {
+        if self.rules == Rules::Same || entry.verdict().is_none() {
+            return false;
+        }
+        let identity = entry.identity().map(|of| of.key.parts());
+        let parts = self.context.row(entry).map(|row| row.parts()).or(identity);
+        parts.is_some_and(|[provider, account, region, ..]| {
+            let [before, now] = [self.old, self.context]
+                .map(|context| context.settings.policy.environment(provider, account, region));
+            before != now
+        })
     }
 
     /// Decides by rows and fingerprints, as far as they can tell.
@@ -427,21 +448,44 @@ fn remember(
     let hash = state_hash(&context.settings.hash_key, text.as_bytes());
     let at = entry.observed_at().unwrap_or(origin.ingested_at);
     let identity = entry.identity().map(|of| (Arc::clone(&of.key), of.dialect));
-    let head = match (context.row(entry), &identity) {
-        (Some(row), _) => {
-            head(context, entry, row.parts(), row.address(), row.dialect(), origin, at)
-        }
-        (None, Some((key, dialect))) => {
-            head(context, entry, key.parts(), None, *dialect, origin, at)
-        }
-        (None, None) => return None,
-    };
+    let head = head_of(context, entry, identity.as_ref(), origin, at)?;
     if tables.observations {
         let (head, version) = (head.to_owned(), entry.version());
         out.states.push(StateRow { head, version, state: Some(text) });
     }
     entry.detail().state_hash = Some(hash.clone());
     Some(hash)
+}
+
+/// What a row says of a resource, by its baseline's row or by who it is.
+fn head_of<'h>(
+    context: &'h Context,
+    entry: &Entry,
+    identity: Option<&'h (Arc<ResourceKey>, Dialect)>,
+    origin: &'h BatchOrigin,
+    observed_at: Timestamp,
+) -> Option<Head<'h>> {
+    let (key, address, dialect) = match (context.row(entry), identity) {
+        (Some(row), _) => (row.parts(), row.address(), row.dialect()),
+        (None, Some((key, dialect))) => (key.parts(), None, *dialect),
+        (None, None) => return None,
+    };
+    Some(head(context, entry, key, address, dialect, origin, observed_at))
+}
+
+/// Says again what is known of a resource that is in another environment now.
+fn put_moved(context: &Context, entry: &Entry, origin: &BatchOrigin, out: &mut Output) {
+    let observed_at = entry.observed_at().unwrap_or(origin.ingested_at);
+    let identity = entry.identity().map(|of| (Arc::clone(&of.key), of.dialect));
+    let Some(head) = head_of(context, entry, identity.as_ref(), origin, observed_at) else {
+        return;
+    };
+    let open = entry.findings().iter().filter(|finding| finding.counts());
+    out.put_findings(&head, open.map(|finding| (Transition::Changed, finding)));
+    if context.settings.tables.verdicts {
+        let hash = entry.state_hash().map(Into::into);
+        out.verdicts.push(verdict_row(context, entry, head, entry.version(), hash));
+    }
 }
 
 /// Settles a resource that no baseline declares.

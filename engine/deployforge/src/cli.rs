@@ -92,13 +92,17 @@ pub(crate) struct Events {
     pub(crate) limit: Option<usize>,
 }
 
-/// Streams observations into the history: from files, folders that are watched, standard input.
+/// Streams observations into the history: files, watched folders, object stores, Kafka, HTTP.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   deployforge run -c deployforge.yaml
   deployforge run --baseline prod --source ./inventory --watch
   aws-inventory | deployforge run --once --source -
+  deployforge run --source kafka://localhost:9092/cloud.inventory
+
+An HTTP source, and all that is to be said of Kafka, stands in the configuration file. Both are
+streams: one is the only source of its process, and goes on until it is stopped.
 
 Without --baseline every imported baseline is used in its newest version. Stop with Ctrl-C: what
 was read is committed first.")]
@@ -534,7 +538,7 @@ pub(crate) enum InventoryFormat {
 /// Checks a configuration file, or prints its JSON Schema.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
-    /// Reads a configuration file and says what is wrong with it.
+    /// Says what `run` would refuse at once, without a network; baselines and ports are not looked at.
     Check {
         /// The configuration file.
         #[arg(default_value = "deployforge.yaml")]

@@ -99,7 +99,7 @@ fn access(place: &str) -> (&'static str, &'static str) {
     match place.split_once("://").map(|(scheme, _)| scheme) {
         Some("s3") => (
             "credentials come from `store_options` or the environment, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-            "a server of your own needs `aws_endpoint` in `store_options`, or AWS_ENDPOINT, and without TLS `aws_allow_http`",
+            "a server of your own needs `aws_endpoint` in `store_options`, or AWS_ENDPOINT, and without TLS `aws_allow_http`, or AWS_ALLOW_HTTP=true",
         ),
         Some("gs") => (
             "credentials come from `store_options` or the environment, such as GOOGLE_APPLICATION_CREDENTIALS, the path of a file",

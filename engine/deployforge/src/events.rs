@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use deployforge_events::{BusSettings, BusStart, EventType, EventsError, Publisher};
-use deployforge_history::Place;
+use deployforge_state::DataDir;
 use tokio::runtime::Handle;
 
 use crate::config::{ConfigFile, EventsConfig};
@@ -18,12 +18,12 @@ const DONE: Duration = Duration::from_mins(1);
 /// Begins to publish, if the configuration says where.
 pub(crate) fn start(
     config: &ConfigFile,
-    history: Place,
+    dir: &DataDir,
     runtime: &Handle,
 ) -> Result<Option<Publisher>, CommandError> {
     let Some(events) = &config.events else { return Ok(None) };
-    let settings = settings(events)?;
-    Ok(Some(Publisher::start(settings, history, runtime)?))
+    let settings = BusSettings { history: dir.keys().key_id.clone(), ..settings(events)? };
+    Ok(Some(Publisher::start(settings, dir.history()?, runtime)?))
 }
 
 /// Waits until all is published that is committed, within reason.
@@ -47,6 +47,7 @@ fn settings(config: &EventsConfig) -> Result<BusSettings, CommandError> {
         topic: config.topic.clone(),
         group: config.group.clone(),
         start: start_of(&config.start)?,
+        history: String::new(),
         source: config.source.clone(),
         types: types_of(&config.types)?,
         properties: config.properties.iter().map(fill).collect::<Result<_, CommandError>>()?,

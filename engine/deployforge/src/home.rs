@@ -35,19 +35,23 @@ pub(crate) fn options(config: &ConfigFile) -> Result<Options, CommandError> {
     config.store_options.iter().map(fill).collect()
 }
 
+/// The data directory that the command line, else the configuration names.
+pub(crate) fn root(cli: &Cli, config: &ConfigFile) -> Result<PathBuf, CommandError> {
+    let root = cli.data_dir.clone().or_else(|| config.data_dir.clone());
+    let root = root.unwrap_or_else(|| PathBuf::from("deployforge-data"));
+    if is_url(&root.display().to_string()) {
+        return Err(CommandError::new(
+            "the data directory is a folder of this machine, and not a store",
+        )
+        .hint("name the store with --store or `store`, and leave the data directory a folder"));
+    }
+    Ok(root)
+}
+
 impl Home {
     /// What the command line, else the configuration names. The store is asked whether it is there.
     pub(crate) fn of(cli: &Cli, config: &ConfigFile) -> Result<Self, CommandError> {
-        let root = cli.data_dir.clone().or_else(|| config.data_dir.clone());
-        let root = root.unwrap_or_else(|| PathBuf::from("deployforge-data"));
-        if is_url(&root.display().to_string()) {
-            return Err(CommandError::new(
-                "the data directory is a folder of this machine, and not a store",
-            )
-            .hint(
-                "name the store with --store or `store`, and leave the data directory a folder",
-            ));
-        }
+        let root = root(cli, config)?;
         let store = match cli.store.as_ref().or(config.store.as_ref()) {
             Some(url) => Some(Place::open(url, &options(config)?)?),
             None => None,

@@ -34,7 +34,7 @@ const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What each metric is; `docs/reference/metrics.md` says more.
-const COUNTERS: [(&str, &str); 19] = [
+const COUNTERS: [(&str, &str); 20] = [
     ("deployforge_messages_total", "Messages taken in."),
     ("deployforge_message_bytes_total", "Bytes of messages taken in."),
     (
@@ -59,6 +59,7 @@ const COUNTERS: [(&str, &str); 19] = [
     ("deployforge_reloads_total", "Times the configuration was read again, by result."),
     ("deployforge_events_total", "Events published, by type."),
     ("deployforge_events_lost_commits_total", "Commits removed before they were published."),
+    ("deployforge_events_left_out_total", "Events too large for a broker."),
     ("deployforge_http_requests_total", "Requests to the HTTP source, by status."),
 ];
 
@@ -94,6 +95,7 @@ struct Vitals {
     /// When the loop last turned; `None`: it has not begun.
     beat: Option<Instant>,
     assigned: usize,
+    paused: usize,
     lag: Duration,
     /// Why the last worker ended, until the next has partitions.
     trouble: Option<String>,
@@ -111,9 +113,10 @@ impl Health {
     }
 
     /// The loop has turned.
-    pub(crate) fn turned(&self, assigned: usize, lag: Duration) {
+    pub(crate) fn turned(&self, (assigned, paused): (usize, usize), lag: Duration) {
         let mut vitals = self.vitals();
-        (vitals.beat, vitals.assigned, vitals.lag) = (Some(Instant::now()), assigned, lag);
+        (vitals.beat, vitals.lag) = (Some(Instant::now()), lag);
+        (vitals.assigned, vitals.paused) = (assigned, paused);
         if assigned > 0 {
             vitals.trouble = None;
         }
@@ -143,6 +146,12 @@ impl Health {
         }
         if vitals.assigned == 0 {
             obstacles.push("no partition is read".to_owned());
+        }
+        if vitals.paused > 0 {
+            let (paused, of) = (vitals.paused, vitals.assigned);
+            obstacles.push(format!(
+                "{paused} of {of} partitions are paused, because too much of them was refused"
+            ));
         }
         if vitals.lag > self.lag_max {
             let (lag, max) = (vitals.lag.as_secs(), self.lag_max.as_secs());
@@ -236,15 +245,15 @@ mod tests {
         let health = Health::new(Duration::from_secs(1));
         assert!(health.stuck().is_none(), "what has not begun is not stuck");
         assert_eq!(health.obstacles(), ["no partition is read"]);
-        health.turned(1, Duration::from_secs(70));
+        health.turned((1, 0), Duration::from_secs(70));
         assert_eq!(health.obstacles(), [""; 0]);
-        health.turned(1, Duration::from_secs(71));
+        health.turned((1, 0), Duration::from_secs(71));
         assert!(health.obstacles()[0].contains("more than 70 s"), "{:?}", health.obstacles());
         health.begins_anew("fenced");
         assert!(health.stuck().is_none() && health.obstacles()[0].contains("fenced"));
-        health.turned(0, Duration::ZERO);
+        health.turned((0, 0), Duration::ZERO);
         assert_eq!(health.obstacles().len(), 2, "the next worker has nothing yet");
-        health.turned(1, Duration::ZERO);
+        health.turned((1, 0), Duration::ZERO);
         assert_eq!(health.obstacles(), [""; 0]);
         health.vitals().beat = Instant::now().checked_sub(BEAT_MAX * 2);
         assert!(health.stuck().is_none_or(|silence| silence > BEAT_MAX));

@@ -55,7 +55,9 @@ impl Stream {
         runtime: &Handle,
     ) -> Result<Self, CommandError> {
         if source.http.is_none() {
-            return Ok(Self::Kafka(kafka(source)?));
+            let settings = kafka(source)?;
+            settings.check()?;
+            return Ok(Self::Kafka(settings));
         }
         Ok(Self::Http(HttpServer::start(&http(source, commit)?, runtime)?))
     }
@@ -75,6 +77,17 @@ impl Stream {
             }
         }
     }
+}
+
+/// Whether a stream could be started, as far as no one else is needed for that.
+pub(crate) fn check(source: &SourceConfig, commit: CommitConfig) -> Result<(), CommandError> {
+    if source.kafka.is_some() {
+        kafka(source)?.check()?;
+    }
+    if source.http.is_some() {
+        http(source, commit)?;
+    }
+    Ok(())
 }
 
 /// The HTTP settings of a source.
@@ -97,6 +110,7 @@ fn http(source: &SourceConfig, commit: CommitConfig) -> Result<HttpSettings, Com
         // Room comes with the next commit.
         retry_seconds: commit.interval_seconds.ceil().clamp(1.0, 30.0) as u64,
         single: is_single(source),
+        formats: Format::ALL.map(Format::name).to_vec(),
     })
 }
 

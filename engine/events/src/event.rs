@@ -241,11 +241,12 @@ pub(crate) fn event(
 
 fn finding(row: Row<'_>, source: &str, commit: u64) -> Option<Event> {
     let fold = row.text("fold");
-    let event_type = match (row.known("transition"), fold) {
-        ("opened", None) => EventType::FindingOpened,
-        ("changed", None) => EventType::FindingChanged,
+    let counts = fold.is_none() && row.known("kind") != "reordered";
+    let event_type = match (row.known("transition"), counts) {
+        ("opened", true) => EventType::FindingOpened,
+        ("changed", true) => EventType::FindingChanged,
         // It counted before, or may have.
-        ("closed", None) | ("changed", Some(_)) => EventType::FindingClosed,
+        ("closed", true) | ("changed", false) => EventType::FindingClosed,
         _ => return None,
     };
     let key = row.key();

@@ -30,11 +30,17 @@ const TRIES: u32 = 3;
 /// Kinds of trouble that are said until there is none any more.
 const SAID_MAX: usize = 32;
 
+/// What clients and brokers take as one message, unless they are told otherwise.
+const EVENT_BYTES: usize = 1_000_000;
+
+/// What of that a message takes besides its key and its value.
+const ENVELOPE_BYTES: usize = 4096;
+
 /// What the value is.
 const CONTENT_TYPE: &str = "application/cloudevents+json; charset=UTF-8";
 
-/// What a user may not set: the engine decides it, or relies on it.
-const OURS: [&str; 10] = [
+/// Properties that a user may not set: the engine decides them, or relies on them.
+pub const OWN_PROPERTIES: [&str; 10] = [
     "bootstrap.servers",
     "group.id",
     "transactional.id",
@@ -68,6 +74,8 @@ pub struct BusSettings {
     pub group: String,
     /// Where to begin where the group has no position.
     pub start: BusStart,
+    /// What tells this history from others: a position of another one is not taken for its own.
+    pub history: String,
     /// The `source` of the CloudEvents.
     pub source: String,
     /// Types that are published; none: all.
@@ -79,12 +87,13 @@ pub struct BusSettings {
 impl fmt::Debug for BusSettings {
     /// Properties by their names alone: their values may be secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { brokers, topic, group, start, source, types, properties } = self;
+        let Self { brokers, topic, group, start, history, source, types, properties } = self;
         f.debug_struct("BusSettings")
             .field("brokers", brokers)
             .field("topic", topic)
             .field("group", group)
             .field("start", start)
+            .field("history", history)
             .field("source", source)
             .field("types", types)
             .field("properties", &properties.keys())
@@ -100,13 +109,19 @@ impl BusSettings {
         // An OpenSSL that is built in knows of no certificates of the system by itself.
         config.set("ssl.ca.location", "probe");
         for (name, value) in &self.properties {
-            if OURS.contains(&name.as_str()) {
+            if OWN_PROPERTIES.contains(&name.as_str()) {
                 return Err(EventsError::Property(name.clone()));
             }
             config.set(name, value);
         }
         config.set("bootstrap.servers", &self.brokers);
         Ok(config)
+    }
+
+    /// Bytes of an event that the client takes, at most about.
+    pub(crate) fn event_bytes(&self) -> usize {
+        let told = self.properties.get("message.max.bytes").and_then(|bytes| bytes.parse().ok());
+        told.unwrap_or(EVENT_BYTES).saturating_sub(ENVELOPE_BYTES)
     }
 
     /// Whether they make clients.
@@ -253,6 +268,10 @@ impl Member {
             return Ok(None);
         };
         let text = known.as_ref().map_or("", |one| one.metadata());
+        let (text, history) = text.split_once(' ').unwrap_or((text, &self.settings.history));
+        if history != self.settings.history {
+            return Err(EventsError::Foreign { group: self.settings.group.clone() });
+        }
         let position = text.parse().ok().filter(|it: &Position| it.commit == commit as u64);
         Ok(Some(position.unwrap_or(Position { commit: commit as u64, rows: 0 })))
     }
@@ -322,7 +341,7 @@ impl Lead {
         let behind = settings.seat();
         let mut seat = behind.find_partition(&settings.topic, 0).expect("it is in it");
         seat.set_offset(Offset::Offset(page.next.commit as i64))?;
-        seat.set_metadata(page.next.to_string());
+        seat.set_metadata(format!("{} {}", page.next, settings.history));
         let Some(group) = consumer.group_metadata() else {
             return Err(KafkaError::Canceled);
         };

@@ -24,7 +24,7 @@ mod outbox;
 mod publisher;
 
 pub use event::{Event, EventType};
-pub use kafka::{BusSettings, BusStart};
+pub use kafka::{BusSettings, BusStart, OWN_PROPERTIES};
 pub use outbox::{Outbox, Page, Position};
 pub use publisher::Publisher;
 
@@ -50,6 +50,14 @@ pub enum EventsError {
         position: u64,
         /// The newest commit.
         newest: u64,
+    },
+    /// The group's position is that of another history.
+    #[error(
+        "events: the group `{group}` publishes another history; give `events.group` another name, and the topic too if its readers are to tell the histories apart"
+    )]
+    Foreign {
+        /// The publishers' group.
+        group: String,
     },
     /// The history cannot be read.
     #[error("events cannot be read: {0}")]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use deployforge_history::Place;
+use deployforge_history::{HistoryError, Place};
 use metrics::{counter, gauge};
 use tokio::runtime::Handle;
 
@@ -53,6 +53,7 @@ impl Publisher {
             counter!("deployforge_events_total", "type" => event_type.name()).increment(0);
         }
         counter!("deployforge_events_lost_commits_total").increment(0);
+        counter!("deployforge_events_left_out_total").increment(0);
         gauge!("deployforge_events_lag_commits").set(0.0);
         let until = Until::default();
         let work = Work { settings, place, runtime: runtime.clone(), until: Arc::clone(&until) };
@@ -112,9 +113,10 @@ impl Work {
     fn run(self) -> bool {
         let mut pause = PAUSE;
         let mut said = None;
+        let mut at = Position::START;
         loop {
             let began = Instant::now();
-            match self.session() {
+            match self.session(&mut at) {
                 Ok(Ended::Done) => return true,
                 Ok(Ended::TimeIsUp) => return false,
                 Err(error) => {
@@ -125,6 +127,13 @@ impl Work {
                     if said.as_ref() != Some(&text) {
                         tracing::warn!(event = "events_trouble", topic = %self.settings.topic, "{text}");
                         said = Some(text);
+                    }
+                    self.tell_waiting(at);
+                    // No waiting makes it another group.
+                    let lasts =
+                        matches!(error, EventsError::Foreign { .. } | EventsError::Ahead { .. });
+                    if lasts && self.until().is_some() {
+                        return false;
                     }
                 }
             }
@@ -143,8 +152,8 @@ impl Work {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From joining the group to an error or the end.
-    fn session(&self) -> Result<Ended, EventsError> {
+    /// From joining the group to an error or the end; `at` is where publishing goes on.
+    fn session(&self, at: &mut Position) -> Result<Ended, EventsError> {
         let member = Member::join(&self.settings)?;
         let mut lead: Option<(Lead, Progress)> = None;
         let mut wait = Duration::ZERO;
@@ -170,7 +179,9 @@ impl Work {
                 lead = Some(self.take(&member)?);
             }
             let Some((leading, progress)) = &mut lead else { continue };
-            if self.step(&member, leading, progress)? {
+            let more = self.step(&member, leading, progress)?;
+            *at = progress.at;
+            if more {
                 wait = Duration::ZERO;
             } else if until.is_some() && self.is_at_end(progress)? {
                 return Ok(Ended::Done);
@@ -222,6 +233,7 @@ impl Work {
         let mut page = self.runtime.block_on(outbox.read(*at, PAGE_EVENTS))?;
         let types = &self.settings.types;
         page.events.retain(|event| types.is_empty() || types.contains(&event.event_type));
+        self.leave_out_too_large(&mut page);
         let moved = page.next > *at;
         if page.events.is_empty() {
             if page.next > marked.0 && marked.1.elapsed() >= MARK {
@@ -241,6 +253,38 @@ impl Work {
             *kept = Some(Instant::now());
         }
         Ok(moved)
+    }
+
+    /// No broker would take them, and what comes behind them is not to wait for ever.
+    fn leave_out_too_large(&self, page: &mut Page) {
+        let most = self.settings.event_bytes();
+        page.events.retain(|event| {
+            let bytes = event.key.len() + event.body.len();
+            if bytes > most {
+                counter!("deployforge_events_left_out_total").increment(1);
+                tracing::error!(
+                    event = "events_left_out",
+                    topic = %self.settings.topic,
+                    bytes,
+                    most,
+                    resource = %event.key.chars().take(200).collect::<String>(),
+                    "an event is too large to be published; the history has what it says"
+                );
+            }
+            bytes <= most
+        });
+    }
+
+    /// Tells what waits while nothing can be published.
+    fn tell_waiting(&self, at: Position) {
+        let waiting = self.runtime.block_on(async {
+            let outbox = Outbox::open(&self.place, &self.settings.source).await?;
+            let oldest = outbox.oldest().await?.unwrap_or(1);
+            Ok::<u64, HistoryError>((outbox.newest() + 1).saturating_sub(at.commit.max(oldest)))
+        });
+        if let Ok(waiting) = waiting {
+            gauge!("deployforge_events_lag_commits").set(waiting as f64);
+        }
     }
 
     fn tell(&self, page: &Page, newest: u64) {

@@ -493,7 +493,7 @@ impl Engine {
         self.totals.collisions += output.collisions;
         self.totals.scrubbed.rows += output.scrubbed.rows;
         self.totals.scrubbed.mismatches += output.scrubbed.mismatches;
-        self.note_rejects(&output.rejects);
+        self.note_rejects(&output.rejects, ToString::to_string);
         let known = &mut self.known_rejects;
         output.rejects.retain(|reject| known.insert(reject.id()));
         self.output.merge(output);
@@ -502,20 +502,20 @@ impl Engine {
     /// What has an offset is refused once; a file may be read again.
     fn gather_from(&mut self, lines: &mut Lines, mut output: Output) {
         let rejects = lines.take_rejects(&mut output);
-        self.note_rejects(&rejects);
+        self.note_rejects(&rejects, |position| format!("offset {}", position.offset));
         self.gather(output);
         let mut placed = Output::default();
         placed.rejects = rejects;
         self.output.merge(placed);
     }
 
-    fn note_rejects(&mut self, rejects: &[RejectRow]) {
+    fn note_rejects(&mut self, rejects: &[RejectRow], place: impl Fn(&SourcePosition) -> String) {
         self.totals.rejects += rejects.len() as u64;
         for reject in rejects {
             *self.totals.reject_codes.entry(reject.code.name()).or_default() += 1;
             if self.totals.first_rejects.len() < FIRST_REJECTS {
                 let RejectRow { source, position, reason, .. } = reject;
-                self.totals.first_rejects.push(format!("{source}, {position}: {reason}"));
+                self.totals.first_rejects.push(format!("{source}, {}: {reason}", place(position)));
             }
         }
     }

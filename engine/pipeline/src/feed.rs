@@ -26,6 +26,8 @@ pub const LIMITS: FeedLimits = FeedLimits {
     epoch_bytes: 8 << 20,
     epoch_blocks: 64,
     epoch_micros: 50_000,
+    epoch_messages: 100_000,
+    message_records: 100_000,
     probe_lines: 16,
     scopes_per_file: 4096,
 };
@@ -41,6 +43,8 @@ pub struct FeedLimits {
     pub epoch_bytes: usize,
     pub epoch_blocks: usize,
     pub epoch_micros: i64,
+    pub epoch_messages: u64,
+    pub message_records: usize,
     pub probe_lines: usize,
     pub scopes_per_file: usize,
 }

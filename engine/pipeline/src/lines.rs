@@ -34,8 +34,12 @@ pub(crate) struct Messages {
     pub(crate) options: ReadOptions,
     /// Where the last sweep began.
     pub(crate) sweep_at: i64,
-    /// Messages read, and records refused of them.
+    /// Messages that wait to be judged.
+    pub(crate) gathered: u64,
+    /// Messages judged, and how many of them were refused, if only in part.
     pub(crate) counts: (u64, u64),
+    /// The last message of which something was refused, and the hashes of that.
+    pub(crate) refused: (Option<u64>, HashSet<String>),
 }
 
 impl Lines {
@@ -84,10 +88,16 @@ impl Lines {
     pub(crate) fn take_rejects(&mut self, output: &mut Output) -> Vec<RejectRow> {
         let Some(messages) = &mut self.messages else { return Vec::new() };
         let mut rejects = std::mem::take(&mut output.rejects);
-        messages.counts.1 += rejects.len() as u64;
-        for reject in &mut rejects {
-            reject.position = SourcePosition { offset: reject.position.line, line: 0 };
-        }
+        rejects.retain_mut(|row| {
+            let at = row.position.line;
+            row.position = SourcePosition { offset: at, line: 0 };
+            if messages.refused.0.replace(at) != Some(at) {
+                messages.counts.1 += 1;
+                messages.refused.1.clear();
+            }
+            // The same bytes in the same message are one reject.
+            messages.refused.1.insert(row.hash.clone())
+        });
         rejects
     }
 }

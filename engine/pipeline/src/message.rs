@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 
-use deployforge_formats::{Format, ReadOptions, Reader};
+use deployforge_formats::{Format, KEY_BYTES, ReadOptions, Reader};
 use deployforge_model::{
     Dialect, Observation, Presence, Record, Reject, RejectCode, ResourceKey, Scope, SourcePosition,
     Timestamp,
 };
 use deployforge_sources::Message;
 
+use crate::LIMITS;
 use crate::feed::scope_of;
 
 /// What a message came to.
@@ -81,9 +82,10 @@ fn told<'m>(
             ));
         }
     }
-    let version = text("source-version").transpose()?.map(str::parse).transpose();
-    let version =
-        version.map_err(|_| "Its header `source-version` is not a whole number.".to_owned())?;
+    let version = text("source-version").transpose()?.map(str::parse::<i64>).transpose();
+    let version = version.ok().map(|version| version.map(u64::try_from).transpose());
+    let wrong = "Its header `source-version` is not a whole number from 0 to 9223372036854775807.";
+    let version = version.and_then(Result::ok).ok_or_else(|| wrong.to_owned())?;
     Ok((options, version, body))
 }
 
@@ -136,7 +138,18 @@ fn structured(kind: &str, time: Option<&str>, data: &[u8]) -> Vec<u8> {
 fn document(text: &[u8], options: ReadOptions, version: Option<u64>) -> ReadMessage {
     let mut reader = Reader::new(options);
     let mut records = Vec::new();
-    reader.push(text, &mut records);
+    for chunk in text.chunks(LIMITS.chunk_bytes) {
+        reader.push(chunk, &mut records);
+        // A few kilobytes that unpack to millions of records are no message that someone meant.
+        if records.len() > LIMITS.message_records {
+            let reason = format!(
+                "It holds more than {} records; send less in a message.",
+                LIMITS.message_records
+            );
+            let reject = Record::Reject(refused(text, RejectCode::TooLarge, reason));
+            return ReadMessage { records: vec![reject], ..Default::default() };
+        }
+    }
     let summary = reader.finish(&mut records);
     let mut scopes = Vec::new();
     for record in &mut records {
@@ -173,7 +186,8 @@ fn tombstone(message: &Message, options: &ReadOptions) -> Record {
     let parts = std::str::from_utf8(key).ok().and_then(|text| {
         let mut parts = text.splitn(5, '/');
         let key: [&str; 5] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-        (!key[0].is_empty() && !key[3].is_empty() && !key[4].is_empty()).then_some(key)
+        let fits = key.iter().all(|part| part.len() <= KEY_BYTES);
+        (fits && !key[0].is_empty() && !key[3].is_empty() && !key[4].is_empty()).then_some(key)
     });
     let Some([provider, account, region, resource_type, id]) = parts else {
         let reason = "A message without a payload says that a resource is gone, and its key does not name one; key messages by provider/account/region/type/id.";
@@ -280,6 +294,17 @@ mod tests {
         observation(&read(&message(Some(RECORD), &[("content-hash", &hash)])));
         let wrong = reason(&message(Some("{}"), &[("content-hash", &hash)]));
         assert!(wrong.contains("content-hash"), "{wrong}");
+    }
+
+    #[test]
+    fn a_message_of_too_many_records_is_refused_as_one() {
+        let many = "{}\n".repeat(LIMITS.message_records + LIMITS.chunk_bytes);
+        let [Record::Reject(reject)] = &read(&message(Some(&many), &[])).records[..] else {
+            panic!("one reject");
+        };
+        assert_eq!((reject.code, reject.size), (RejectCode::TooLarge, many.len() as u64));
+        let fit = format!("{RECORD}\n").repeat(3);
+        assert_eq!(read(&message(Some(&fit), &[])).records.len(), 3);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use deployforge_model::{Block, Partition, Timestamp};
 use deployforge_sources::Packed;
 
 use crate::lines::{Lines, Messages};
-use crate::{Engine, LineBlock};
+use crate::{Engine, LIMITS, LineBlock};
 
 impl Engine {
     /// Reads a partition from now on, as `owner`.
@@ -23,7 +23,9 @@ impl Engine {
         options: ReadOptions,
     ) {
         let reader = Reader::new(options.clone()).into_lines(self.comparator().seed());
-        let messages = Messages { owner, options, sweep_at: i64::MIN, counts: (0, 0) };
+        let (counts, refused) = ((0, 0), Default::default());
+        let sweep_at = i64::MIN;
+        let messages = Messages { owner, options, sweep_at, gathered: 0, counts, refused };
         let names = (source, partition.to_string().into());
         let lines = Lines::new(names, Box::new(reader), HashSet::new(), Some(messages));
         self.partitions.insert(owner, lines);
@@ -33,9 +35,10 @@ impl Engine {
     pub fn messages(&mut self, owner: Owner, packed: Packed) {
         let now = self.clock.now();
         let Some(lines) = self.partitions.get_mut(&owner) else { return };
-        if let Some(messages) = &mut lines.messages {
-            messages.counts.0 += packed.messages();
-        }
+        let Some(messages) = &mut lines.messages else { return };
+        messages.gathered += packed.messages();
+        // Of tiny messages less bytes are judged together: each may become a row.
+        let many = messages.gathered >= LIMITS.epoch_messages;
         let block = match packed {
             Packed::Lines(lines) => {
                 let time = lines.time.map(Timestamp::from_millis);
@@ -43,7 +46,7 @@ impl Engine {
             }
             Packed::Messages(messages) => LineBlock::Single(messages),
         };
-        if lines.push(block, now) {
+        if lines.push(block, now) || many {
             self.flush_partition(owner);
         }
     }
@@ -58,6 +61,9 @@ impl Engine {
         let began = Instant::now();
         // Messages are in memory: there is nothing that could not be read.
         let _ = self.epoch(&mut lines);
+        if let Some(messages) = &mut lines.messages {
+            messages.counts.0 += std::mem::take(&mut messages.gathered);
+        }
         metrics::histogram!("deployforge_epoch_seconds").record(began.elapsed());
         self.partitions.insert(owner, lines);
     }
@@ -74,7 +80,7 @@ impl Engine {
         self.partitions.values().any(|lines| !lines.blocks.is_empty())
     }
 
-    /// Messages taken of a partition, and records refused of them, since this was last asked.
+    /// Messages judged of a partition, and how many of them were refused, since this was last asked.
     pub fn take_counts(&mut self, owner: Owner) -> (u64, u64) {
         let messages = self.partitions.get_mut(&owner).and_then(|lines| lines.messages.as_mut());
         messages.map(|messages| std::mem::take(&mut messages.counts)).unwrap_or_default()

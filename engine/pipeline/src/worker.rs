@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use crossbeam::channel::{Receiver, TryRecvError};
+use crossbeam::channel::{Receiver, RecvTimeoutError, TryRecvError};
 use deployforge_compare::{Comparator, NotACheckpoint, Output, Owner, Rules, Unsettled};
 use deployforge_formats::ReadOptions;
 use deployforge_history::{HistoryError, StatePart};
@@ -36,6 +36,9 @@ const PARTS_MAX: usize = 32;
 
 /// Rows of changes that are cheaper to keep than a part with all there is.
 const ROWS_MIN: u64 = 10_000;
+
+/// How long a commit is waited for without a look at how things stand.
+const WAIT: Duration = Duration::from_secs(1);
 
 /// The member of a state's metadata that says by what it was judged.
 const STAMP: &str = "stamp";
@@ -122,6 +125,8 @@ struct UnderWay {
     reply: Receiver<Result<Committed, HistoryError>>,
     reached: BTreeMap<Partition, (Option<LastOffset>, u32)>,
     began: Instant,
+    /// It was said that it takes long.
+    said: bool,
 }
 
 /// What a worker has done, for people and metrics.
@@ -151,6 +156,8 @@ pub struct Worker {
     first_message: Option<Instant>,
     totals: WorkerTotals,
     meter: Meter,
+    /// Records that were refused and said so, and when.
+    said_refused: (u64, Option<Instant>),
 }
 
 impl Worker {
@@ -166,6 +173,7 @@ impl Worker {
             first_message: None,
             totals: WorkerTotals::default(),
             meter: Meter::new(),
+            said_refused: (0, None),
         }
     }
 
@@ -182,6 +190,12 @@ impl Worker {
     /// Partitions that are read now.
     pub fn assigned(&self) -> impl Iterator<Item = &Partition> {
         self.places.iter().filter(|(_, place)| place.assigned).map(|(partition, _)| partition)
+    }
+
+    /// How many of them are paused, because too much was refused.
+    pub fn paused(&self) -> usize {
+        let paused = |place: &&Place| place.assigned && place.paused_until.is_some();
+        self.places.values().filter(paused).count()
     }
 
     /// The age of the oldest message that was taken in and is not durable.
@@ -244,9 +258,12 @@ impl Worker {
                 for (partition, end) in ends {
                     if let Some(place) = self.places.get_mut(&partition) {
                         place.watch.reaches(end);
+                        // The last offsets may be of no message, such as the end of a transaction.
+                        place.end = place.end.map(|first| first.min(end));
                     }
                 }
             }
+            StreamEvent::Lost { partition, messages } => say_lost(&partition, messages),
             StreamEvent::Trouble(text) => tracing::warn!(event = "source_trouble", "{text}"),
             StreamEvent::Failed(error) => return Err(error.into()),
         }
@@ -427,8 +444,7 @@ impl Worker {
             return;
         }
         if lost > 0 {
-            metrics::counter!("deployforge_lost_messages_total").increment(lost);
-            tracing::error!(event = "messages_lost", %partition, messages = lost, "messages were removed before they were read: the topic's retention is shorter than this absence was");
+            say_lost(&partition, lost);
         }
         // Where reading began is kept, though nothing may come of it for long.
         place.reached = place.reached.max(Some(LastOffset(at.0 - 1)));
@@ -502,7 +518,7 @@ impl Worker {
             }
         });
         let reply = self.keeper.commit(CommitJob { output, moved, states, chains });
-        self.under_way = Some(UnderWay { reply, reached, began: Instant::now() });
+        self.under_way = Some(UnderWay { reply, reached, began: Instant::now(), said: false });
     }
 
     /// State with what it was judged by.
@@ -514,16 +530,22 @@ impl Worker {
 
     /// Takes note of what the commit under way came to, if it has ended; `wait`: until it has.
     fn settle(&mut self, wait: bool, source: &dyn StreamControl) -> Result<(), WorkerError> {
-        let Some(under_way) = &self.under_way else { return Ok(()) };
-        let ended = if wait {
-            under_way.reply.recv().map_err(|_| TryRecvError::Disconnected)
-        } else {
-            under_way.reply.try_recv()
-        };
-        let committed = match ended {
-            Ok(ended) => ended?,
-            Err(TryRecvError::Empty) => return Ok(()),
-            Err(TryRecvError::Disconnected) => panic!("the keeper ended without a word"),
+        let committed = loop {
+            let Some(under_way) = &self.under_way else { return Ok(()) };
+            let ended = if wait {
+                under_way.reply.recv_timeout(WAIT)
+            } else {
+                under_way.reply.try_recv().map_err(|error| match error {
+                    TryRecvError::Empty => RecvTimeoutError::Timeout,
+                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
+                })
+            };
+            match ended {
+                Ok(ended) => break ended?,
+                Err(RecvTimeoutError::Timeout) if wait => self.look_around(source, true),
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => panic!("the keeper ended without a word"),
+            }
         };
         let Some(UnderWay { reached, began, .. }) = self.under_way.take() else { return Ok(()) };
         self.totals.commits += 1;
@@ -551,6 +573,11 @@ impl Place {
         let grown = rows(changes) > rows(first).max(ROWS_MIN) || self.parts.len() >= PARTS_MAX;
         if grown || self.parts.is_empty() { 0 } else { self.since }
     }
+}
+
+fn say_lost(partition: &Partition, messages: u64) {
+    metrics::counter!("deployforge_lost_messages_total").increment(messages);
+    tracing::error!(event = "messages_lost", %partition, messages, "messages were removed before they were read: the topic's retention is shorter than they waited");
 }
 
 /// By what states were judged. `None`: there is none.

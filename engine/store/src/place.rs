@@ -1,7 +1,7 @@
 //! A prefix of a store, and what is asked of it.
 
 use std::fmt;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Component, Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,7 +54,7 @@ impl Place {
     pub fn folder_on(store: Arc<dyn ObjectStore>, folder: &FilePath) -> Result<Self, StoreError> {
         let wrong =
             |problem: String| StoreError::Url { url: folder.display().to_string(), problem };
-        let absolute = std::path::absolute(folder).map_err(|error| wrong(error.to_string()))?;
+        let absolute = resolved(folder).map_err(|error| wrong(error.to_string()))?;
         let url = Url::from_directory_path(&absolute)
             .map_err(|()| wrong("its path cannot be written as a URL".to_owned()))?;
         let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(error.to_string()))?;
@@ -186,5 +186,38 @@ impl Place {
 
     fn failed(&self, name: &str, error: &Error) -> StoreError {
         StoreError::of(&self.below(name), error)
+    }
+}
+
+/// The path of a folder from the root, without `..`: a store has none. As the system has it, what is
+/// above a link is above what it links to.
+fn resolved(folder: &FilePath) -> std::io::Result<PathBuf> {
+    let mut path = PathBuf::new();
+    for part in std::path::absolute(folder)?.components() {
+        if part == Component::ParentDir {
+            path = path.canonicalize().unwrap_or(path);
+            path.pop();
+        } else {
+            path.push(part);
+        }
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_may_be_above() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir_all(folder.path().join("a/b"))?;
+        std::os::unix::fs::symlink(folder.path().join("a/b"), folder.path().join("link"))?;
+        for (path, file) in [("a/../x", "x"), ("link/../y", "a/y"), ("none/../z/../w", "w")] {
+            let place = Place::folder(&folder.path().join(path))?;
+            crate::wait(place.create("k", b"1".to_vec()))?;
+            assert!(folder.path().join(file).join("k").is_file(), "{path}");
+        }
+        Ok(())
     }
 }

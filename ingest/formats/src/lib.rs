@@ -51,3 +51,4 @@ pub mod terraform;
 pub use lines::{LineReader, Lines, Parsed};
 pub use options::{Format, KeyDefaults, Limits, ReadOptions, UnknownFormat, split_prefix};
 pub use reader::{ReadSummary, Reader};
+pub use refusal::KEY_BYTES;

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use crate::json::{self, Members, ObjectWriter};
 use crate::options::Format;
-use crate::refusal::Refusal;
+use crate::refusal::{KEY_BYTES, Refusal, check_key};
 use crate::sink::Sink;
 
 const WHAT: &str = "the observation";
@@ -100,13 +100,25 @@ fn read_observation(
         })?),
     };
     let deleted = members.flag("deleted")?.unwrap_or(false);
+    let key = ResourceKey::new(&provider, &account, &region, &resource_type, &id);
+    check_key(&key)?;
+    let address = members.text("address")?.map(std::borrow::Cow::into_owned);
+    if address.as_ref().is_some_and(|address| address.len() > KEY_BYTES) {
+        return Err(Refusal::Wrong { field: "address", want: "at most 4096 bytes" });
+    }
+    let version = members.unsigned("version")?;
+    if version.is_some_and(|version| version > i64::MAX as u64) {
+        // A column holds no more.
+        let want = "a whole number from 0 to 9223372036854775807";
+        return Err(Refusal::Wrong { field: "version", want });
+    }
     Ok(Observation {
-        key: ResourceKey::new(&provider, &account, &region, &resource_type, &id),
+        key,
         dialect: Dialect::Native,
-        address: members.text("address")?.map(std::borrow::Cow::into_owned),
+        address,
         aliases: read_aliases(members)?,
         observed_at,
-        version: members.unsigned("version")?,
+        version,
         presence: if deleted { Presence::Deleted } else { Presence::Present },
         sweep: members.text("sweep")?.map(std::borrow::Cow::into_owned),
         tainted: false,

@@ -1,6 +1,9 @@
 //! Why a record is refused: semantic variants, each with its reject code and one sentence.
 
-use deployforge_model::RejectCode;
+use deployforge_model::{RejectCode, ResourceKey};
+
+/// Bytes of each part of a key: twice what the longest names of the clouds take.
+pub const KEY_BYTES: usize = 4096;
 
 /// A record that can't be read. Its text carries field names, never values.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +47,17 @@ impl Refusal {
             Self::Other { code, .. } => *code,
         }
     }
+}
+
+/// Refuses a key that is longer than anything is called.
+pub(crate) fn check_key(key: &ResourceKey) -> Result<(), Refusal> {
+    const NAMES: [&str; 5] = ["provider", "account", "region", "type", "id"];
+    for (field, part) in NAMES.into_iter().zip(key.parts()) {
+        if part.len() > KEY_BYTES {
+            return Err(Refusal::Wrong { field, want: "at most 4096 bytes" });
+        }
+    }
+    Ok(())
 }
 
 impl From<serde_json::Error> for Refusal {

@@ -128,6 +128,16 @@ pub enum SourceError {
         /// The property.
         name: String,
     },
+    /// No partition came.
+    #[error(
+        "`{name}`: no partition came in {seconds} s; check that the brokers answer and that the topics are there. Other members of the group may read all of them."
+    )]
+    KafkaNothing {
+        /// The source.
+        name: String,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A partition ends before what was read of it.
     #[error(
         "{partition} ends at offset {end}, and it was read up to {frontier} before: the topic was deleted and made again, or the brokers lost messages; read it under another source name and data directory, or give the topic another name."

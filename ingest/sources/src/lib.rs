@@ -39,7 +39,7 @@ mod watch;
 pub use error::SourceError;
 pub use expand::{Location, expand, expand_with};
 pub use http::{HttpServer, HttpSettings, HttpSource};
-pub use kafka::{KafkaSettings, KafkaSource, Start, kafka_problem};
+pub use kafka::{KafkaSettings, KafkaSource, Start, check_kafka_properties, kafka_problem};
 pub use message::{
     BLOCK_BYTES, Message, Packed, PackedLines, Packer, RawMessage, Started, StreamControl,
     StreamEvent, is_telling,

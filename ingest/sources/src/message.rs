@@ -233,6 +233,13 @@ pub enum StreamEvent {
     /// How far partitions reach: the offset after the last message that can be read. One that is not ahead
     /// of what was taken says that nothing waits.
     Ends(Vec<(Partition, NextOffset)>),
+    /// Messages were removed before they were read.
+    Lost {
+        /// Of which partition.
+        partition: Partition,
+        /// How many offsets there are no messages for any more.
+        messages: u64,
+    },
     /// Something that passes, said for people.
     Trouble(String),
     /// Nothing more comes.

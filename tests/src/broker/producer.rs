@@ -164,6 +164,27 @@ impl Broker {
         producer.flush();
     }
 
+    /// Sends messages in a transaction of their own, which is committed or not.
+    ///
+    /// # Panics
+    ///
+    /// If the broker does not take it.
+    #[track_caller]
+    pub fn transaction(&self, topic: &str, messages: &[Message], is_committed: bool) {
+        let producer = self.producer_with(Compression::None, ("transactional.id", topic));
+        let patience = Duration::from_secs(seconds());
+        producer.inner.init_transactions(patience).expect("the broker keeps transactions");
+        producer.inner.begin_transaction().expect("a transaction");
+        messages.iter().for_each(|message| producer.send(topic, message));
+        producer.flush();
+        let ended = if is_committed {
+            producer.inner.commit_transaction(patience)
+        } else {
+            producer.inner.abort_transaction(patience)
+        };
+        ended.expect("the broker ends it");
+    }
+
     fn producer_with(&self, compression: Compression, (name, value): (&str, &str)) -> Producer {
         let mut config = self.config();
         config
@@ -171,7 +192,9 @@ impl Broker {
             .set("compression.type", compression.name())
             // The partition of a key is that of Java's producers.
             .set("partitioner", "murmur2_random")
-            .set("message.timeout.ms", (seconds() * 1000).to_string());
+            .set("message.timeout.ms", (seconds() * 1000).to_string())
+            // The broker's longest: a message may not take longer than its transaction.
+            .set("transaction.timeout.ms", "900000");
         let inner = config.create_with_context(Deliveries::default()).expect("a producer");
         Producer { inner }
     }

@@ -3,6 +3,7 @@
 mod audit;
 mod baseline;
 mod bench;
+mod config;
 mod demo;
 mod diff;
 mod events;
@@ -17,8 +18,7 @@ mod worker;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, Config};
-use crate::config;
+use crate::cli::{Cli, Command};
 use crate::error::{CommandResult, Outcome};
 
 /// Runs the command that was typed.
@@ -34,20 +34,7 @@ pub(crate) fn run(cli: &Cli) -> CommandResult {
         Command::Events(args) => events::run(cli, args),
         Command::Sql(_) => repl::run(cli),
         Command::Generate(args) => generate::run(cli, args),
-        Command::Config(Config::Check { file }) => {
-            let config = config::load(file)?;
-            anstream::println!(
-                "{}: ok ({} sources, {} environments)",
-                file.display(),
-                config.sources.len(),
-                config.environments.len()
-            );
-            Ok(Outcome::Ok)
-        }
-        Command::Config(Config::Schema) => {
-            print!("{}", config::SCHEMA);
-            Ok(Outcome::Ok)
-        }
+        Command::Config(command) => config::run(cli, command),
         Command::Completions(args) => {
             let mut out = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "deployforge", &mut out);

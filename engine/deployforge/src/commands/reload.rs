@@ -15,6 +15,7 @@ pub(super) fn read_again(
     };
     let mut now = config::load(path)?;
     super::run::apply_flags(args, &mut now)?;
+    config::check_together(&now)?;
     let fixed = [
         ("data_dir", cli.data_dir.is_some() || before.data_dir == now.data_dir),
         ("store", cli.store.is_some() || before.store == now.store),
@@ -52,6 +53,8 @@ pub(super) fn say_reloaded() {
 /// Says that the file does not count.
 pub(super) fn say_refused(problem: &str) {
     metrics::counter!("deployforge_reloads_total", "result" => "refused").increment(1);
+    // An event is one line.
+    let problem = problem.split_whitespace().collect::<Vec<_>>().join(" ");
     tracing::error!(
         event = "configuration_refused",
         "the configuration file is not taken over, and what counted before stays: {problem}"

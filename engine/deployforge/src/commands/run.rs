@@ -36,13 +36,10 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
         None => ConfigFile::default(),
     };
     apply_flags(args, &mut config)?;
+    config::check_together(&config)?;
     let home = Home::of(cli, &config)?;
     if config.sources.iter().any(SourceConfig::is_stream) {
         return super::worker::run(cli, args, &config, &home);
-    }
-    if config.listen.is_some() {
-        return Err(CommandError::new("`listen` is for a stream, and the sources are files")
-            .hint("remove `listen`, or read from `kafka` or `http`"));
     }
     let dir = home.open_for_work()?;
     let keys = HashKeys::of(&dir);
@@ -51,16 +48,13 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     let settings = setup::settings(&config, &args.judge, &keys, true)?;
     let rules = setup::rules(&config, &settings);
     let versions = Versions::new(&dir, config.baselines.clone(), settings, rules)?;
-    if versions.stamp().baselines.is_empty() {
-        say_no_baseline();
-    }
     let comparator = versions.load(&dir)?;
     let declared = comparator.declared();
     if !cli.quiet {
         anstream::eprintln!("{declared} resources declared; history in {home}");
     }
     let stopped = Arc::clone(&stop);
-    let events = events::start(&config, dir.history()?, runtime.handle())?;
+    let events = events::start(&config, &dir, runtime.handle())?;
     let mut stream = start(dir, &runtime, (versions, comparator), keys.seed, &config, stop)?;
     if !cli.quiet {
         stream.status = render::progress("running", None, false);
@@ -101,7 +95,7 @@ pub(super) fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), Com
     for path in &args.sources {
         let (format, plain) = split_prefix(path);
         let kafka = source::parse(plain).transpose()?;
-        config.sources.push(SourceConfig {
+        let source = SourceConfig {
             name: if plain == "-" { "stdin".to_owned() } else { plain.to_owned() },
             path: if kafka.is_some() { String::new() } else { plain.to_owned() },
             watch: args.watch && plain != "-" && kafka.is_none(),
@@ -113,7 +107,9 @@ pub(super) fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), Com
                 account: args.judge.account.clone(),
                 region: args.judge.region.clone(),
             },
-        });
+        };
+        config::check_source(&source)?;
+        config.sources.push(source);
     }
     if config.sources.is_empty() {
         return Err(CommandError::new("there is no source to read").hint(
@@ -121,14 +117,6 @@ pub(super) fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), Com
         ));
     }
     Ok(())
-}
-
-fn say_no_baseline() {
-    anstream::eprintln!(
-        "{}warning:{} there is no baseline, so every resource will be unmanaged; `deployforge baseline import NAME FILE` makes one",
-        render::YELLOW,
-        render::RESET
-    );
 }
 
 /// A stream that goes on from the history. What the history holds was judged by other baselines or rules

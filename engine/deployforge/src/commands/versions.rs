@@ -1,6 +1,7 @@
 //! Baselines of a running engine: which versions are loaded, and newer ones while it runs.
 
 use std::collections::BTreeMap;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, TryRecvError, bounded};
@@ -72,6 +73,9 @@ impl Versions {
         rules: String,
     ) -> Result<Self, CommandError> {
         let baselines = newest(dir, &wanted)?;
+        if baselines.is_empty() {
+            say_no_baseline();
+        }
         Ok(Self {
             dir: dir.beside(),
             wanted,
@@ -248,11 +252,26 @@ fn newest(dir: &DataDir, wanted: &[BaselineRef]) -> Result<BTreeMap<String, u32>
         return Ok(all);
     }
     let version = |one: &BaselineRef| {
-        // What there is not, loading says.
-        let newest = all.get(&one.name).copied().unwrap_or(1);
-        (one.name.clone(), one.version.unwrap_or(newest))
+        let version = match one.version.or_else(|| all.get(&one.name).copied()) {
+            Some(version) => version,
+            // Loading it says what there is instead.
+            None => dir.load_baseline(&one.name, None)?.0.version,
+        };
+        Ok((one.name.clone(), version))
     };
-    Ok(wanted.iter().map(version).collect())
+    wanted.iter().map(version).collect()
+}
+
+/// Warns once, however often a worker begins anew.
+fn say_no_baseline() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        anstream::eprintln!(
+            "{}warning:{} there is no baseline, so every resource will be unmanaged; `deployforge baseline import NAME FILE` makes one",
+            render::YELLOW,
+            render::RESET
+        );
+    });
 }
 
 fn load(

@@ -11,7 +11,7 @@ use deployforge_history::{History, HistoryError, LedgerError};
 use deployforge_pipeline::{
     Engine, Keeper, Recorder, States, Worker, WorkerError, WorkerSettings, WorkerTotals,
 };
-use deployforge_sources::{StreamControl, StreamEvent};
+use deployforge_sources::{SourceError, StreamControl, StreamEvent};
 use deployforge_state::{DataDir, Stamp};
 use tokio::runtime::Runtime;
 
@@ -35,6 +35,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// A worker that held for so long begins anew as if for the first time.
 const HELD: Duration = Duration::from_mins(1);
+
+/// How long a run that ends with what is there waits for partitions: longer than the group takes to
+/// notice that a member is gone.
+const ONCE_PATIENCE: Duration = Duration::from_mins(1);
+
+/// How often in a row it begins anew.
+const ONCE_TRIES: u32 = 5;
+
+/// How long the end may take once it was asked for: less than what asks for it waits before it kills.
+const END_PATIENCE: Duration = Duration::from_secs(25);
 
 /// What stays while workers begin anew.
 struct Post<'a> {
@@ -78,7 +88,8 @@ pub(super) fn run(cli: &Cli, args: &Run, config: &ConfigFile, home: &Home) -> Co
     let _operations =
         config.listen.map(|at| operations::start(at, &health, runtime.handle())).transpose()?;
     let stream = Stream::start(source, config.commit, runtime.handle())?;
-    let events = events::start(config, dir.history()?, runtime.handle())?;
+    let events = events::start(config, &dir, runtime.handle())?;
+    end_in_time(&stop);
     let (stream, health) = (&stream, &*health);
     let (dir, runtime, stop) = (&dir, &runtime, &*stop);
     let hangup = &*setup::hangup_flag(runtime);
@@ -89,11 +100,32 @@ pub(super) fn run(cli: &Cli, args: &Run, config: &ConfigFile, home: &Home) -> Co
     Ok(outcome)
 }
 
+/// Ends the process if it was told to and does not come to it, such as when the store does not answer.
+/// Nothing is lost by that: what is not durable is read again.
+fn end_in_time(stop: &Arc<AtomicBool>) {
+    let stop = Arc::clone(stop);
+    let wait = move || {
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        std::thread::sleep(END_PATIENCE);
+        tracing::error!(
+            event = "end_forced",
+            seconds = END_PATIENCE.as_secs(),
+            "the last commit did not come to an end in time: what it holds is read again by the next start"
+        );
+        std::process::exit(2);
+    };
+    let thread = std::thread::Builder::new().name("end".to_owned()).spawn(wait);
+    drop(thread.expect("a thread can be started"));
+}
+
 /// Workers, one after the other, until all is done.
 fn live(post: &mut Post<'_>) -> CommandResult {
     let (stop, health) = (post.stop, post.health);
     let mut pause = PAUSE;
     let mut lived = false;
+    let mut tries = 0;
     loop {
         let began = Instant::now();
         let ended = match post.work() {
@@ -106,7 +138,12 @@ fn live(post: &mut Post<'_>) -> CommandResult {
             Ended::Done(outcome) => return Ok(outcome),
             Ended::Anew(reason) => {
                 if began.elapsed() > HELD {
-                    pause = PAUSE;
+                    (pause, tries) = (PAUSE, 0);
+                }
+                tries += 1;
+                if post.args.once && tries >= ONCE_TRIES {
+                    return Err(CommandError::new(format!("{tries} times in a row: {reason}"))
+                        .hint("what was committed stays; run it again when this is mended"));
                 }
                 metrics::counter!("deployforge_begun_anew_total").increment(1);
                 health.begins_anew(&reason);
@@ -207,7 +244,7 @@ impl Post<'_> {
         } else {
             render::progress("running", None, false)
         };
-        let mut told = 0;
+        let (mut told, began) = (0, Instant::now());
         // Nothing new is taken any more, and what was taken still comes.
         let mut ending = false;
         loop {
@@ -233,13 +270,23 @@ impl Post<'_> {
                 self.reload(worker, versions);
             }
             self.look_for_newer(worker, versions, source)?;
-            self.health.turned(worker.assigned().count(), worker.durable_lag());
+            let partitions = (worker.assigned().count(), worker.paused());
+            self.health.turned(partitions, worker.durable_lag());
             let totals = worker.totals();
             status.inc(totals.bytes - told);
             told = totals.bytes;
             status.set_message(format!("{} messages", totals.messages));
-            if self.args.once && worker.is_at_end() {
-                break;
+            if self.args.once {
+                if worker.is_at_end() {
+                    break;
+                }
+                if worker.assigned().next().is_none() && began.elapsed() > ONCE_PATIENCE {
+                    return Err(SourceError::KafkaNothing {
+                        name: self.source().name.clone(),
+                        seconds: ONCE_PATIENCE.as_secs(),
+                    }
+                    .into());
+                }
             }
         }
         worker.commit_now(source)?;

@@ -8,6 +8,12 @@ use deployforge_sources::StreamControl;
 use super::Worker;
 use crate::meter::PartitionFigures;
 
+/// How long a commit may take before it is said.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// How often it is said that more is refused.
+const SAY_EVERY: Duration = Duration::from_mins(1);
+
 /// When a partition that is mostly refused is paused, rather than its topic emptied into `rejects`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Breaker {
@@ -73,6 +79,7 @@ impl Worker {
                 tracing::warn!(event = "partition_stalled", %partition, next = next.0, messages = place.watch.lag(place.reached), seconds = stall.as_secs(), "nothing came though there is more: it is read again");
             }
         }
+        self.say_what_waits();
         let assigned = self.places.iter().filter(|(_, place)| place.assigned);
         let figures = assigned.map(|(partition, place)| PartitionFigures {
             partition,
@@ -80,5 +87,30 @@ impl Worker {
             paused: place.paused_until.is_some(),
         });
         self.meter.tell(&self.totals, self.engine.totals(), figures);
+    }
+
+    /// Says what its operators would otherwise learn late: a commit that takes long, and what is refused.
+    fn say_what_waits(&mut self) {
+        if let Some(under_way) = &mut self.under_way
+            && !under_way.said
+            && under_way.began.elapsed() >= SLOW
+        {
+            under_way.said = true;
+            tracing::warn!(
+                event = "commit_waits",
+                seconds = under_way.began.elapsed().as_secs(),
+                "a commit takes long: the store is slow or does not answer; it is tried on"
+            );
+        }
+        let refused = self.engine.totals().rejects;
+        let (said, at) = self.said_refused;
+        if refused > said && at.is_none_or(|at| at.elapsed() >= SAY_EVERY) {
+            self.said_refused = (refused, Some(Instant::now()));
+            tracing::warn!(
+                event = "records_refused",
+                records = refused - said,
+                "records cannot be read: the table `rejects` says which and why"
+            );
+        }
     }
 }

@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::time;
 use crate::arn::Arn;
 use crate::json::{self, Members, ObjectWriter};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, check_key};
 use crate::sink::{Note, Sink};
 
 const WHAT: &str = "the item";
@@ -123,6 +123,7 @@ fn key(members: &Members<'_>, sink: &mut Sink<'_>) -> Result<(ResourceKey, Vec<S
         sink.note(Note::RegionUnknown, 1);
     }
     let key = ResourceKey::new("aws", &account, &region, &resource_type, &id);
+    check_key(&key)?;
     let mut aliases: Vec<String> = Vec::new();
     for alias in [arn, name].into_iter().flatten() {
         if *alias != key.id && !aliases.iter().any(|have| *have == *alias) {

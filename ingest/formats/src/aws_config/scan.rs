@@ -16,6 +16,8 @@ use deployforge_model::{
 use memchr::memmem::Finder;
 use serde::de::IgnoredAny;
 
+use crate::refusal::KEY_BYTES;
+
 /// The members a claimed state may have. What the API spells otherwise is left to the parser.
 pub(crate) const STATE: &[StateMember] = &[
     StateMember { name: "configuration", kind: MemberKind::Object },
@@ -268,6 +270,9 @@ impl<'s> Scanner<'s> {
             return None;
         }
         let parts = [account, region, resource_type, id];
+        if parts.iter().any(|part| part.1 as usize > KEY_BYTES) {
+            return None;
+        }
         let [account, region, kind, id] = parts.map(of);
         let key128 = Key128::of_bytes([b"aws", account, region, kind, id], self.key_seed);
         let raw = self.seed.text(&line[state.0..state.1]).max(1);

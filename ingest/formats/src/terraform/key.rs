@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::provider::Provider;
 use crate::arn::Arn;
 use crate::json::{self, Members};
-use crate::refusal::Refusal;
+use crate::refusal::{KEY_BYTES, Refusal, check_key};
 use crate::sink::{Note, Sink};
 
 /// Types of AWS services that have no regions, for those that have no ARN to say so.
@@ -43,10 +43,11 @@ impl Keyed<'_> {
         let arn = word(&members, "arn");
         let id = word(&members, "id");
         let identity = self.identity.map(|raw| raw.get().to_owned());
-        let name = id
-            .clone()
-            .or_else(|| arn.clone())
-            .or(identity)
+        let name = [id.clone(), arn.clone(), identity]
+            .into_iter()
+            .flatten()
+            // What some providers call an id is a text of any length.
+            .find(|name| name.len() <= KEY_BYTES)
             .unwrap_or_else(|| self.address.to_owned());
         let defaults = sink.options.defaults.clone();
         let provider = match self.provider.short() {
@@ -70,6 +71,7 @@ impl Keyed<'_> {
             sink.note(Note::RegionUnknown, (region.is_empty() && !place.global).into());
         }
         let key = ResourceKey::new(&provider, &account, &region, self.resource_type, &name);
+        check_key(&key)?;
         let mut aliases = Vec::new();
         for alias in [arn, id, Some(self.address.to_owned())].into_iter().flatten() {
             if alias != key.id && !aliases.contains(&alias) {

@@ -49,6 +49,8 @@ pub struct HttpSettings {
     pub retry_seconds: u64,
     /// Every line is looked at on its own.
     pub single: bool,
+    /// Names of formats that a content type may name.
+    pub formats: Vec<&'static str>,
 }
 
 /// Listens, whether anyone reads or not.
@@ -69,6 +71,7 @@ impl HttpServer {
             body_bytes: settings.body_bytes,
             wait: settings.wait,
             retry_seconds: settings.retry_seconds,
+            formats: settings.formats.clone(),
         });
         let router = routes::router(Arc::clone(&office));
         let listening = Listening::start(settings.listen, &settings.name, router, runtime)?;

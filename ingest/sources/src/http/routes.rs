@@ -23,8 +23,14 @@ const LINES: [&str; 4] =
 const DOCUMENTS: [&str; 3] =
     ["application/json", "application/cloudevents+json", "application/cloudevents-batch+json"];
 
-/// Content types of documents of a named format.
-const NAMED: &str = "application/vnd.deployforge.";
+/// What content types of documents of a named format begin and end with.
+const NAMED: (&str, &str) = ("application/vnd.deployforge.", "+json");
+
+/// Where people and machines look for health, which is not served here.
+const HEALTH: [&str; 6] = ["/", "/health", "/healthz", "/ready", "/readyz", "/metrics"];
+
+/// Records of one body of lines: each may become a row, however short it is.
+const RECORDS_MAX: u64 = 100_000;
 
 /// What the binding of CloudEvents to HTTP puts before attributes in headers.
 const CLOUD_EVENT: &str = "ce-";
@@ -38,12 +44,16 @@ pub(super) struct Office {
     pub(super) body_bytes: usize,
     pub(super) wait: Duration,
     pub(super) retry_seconds: u64,
+    /// Formats that a content type may name.
+    pub(super) formats: Vec<&'static str>,
 }
 
 pub(super) fn router(office: Arc<Office>) -> Router {
     Router::new()
         .route("/v1/observations", post(observations))
         .route("/v1/receipts/{receipt}", get(receipt))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(other_method)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&office), guard))
         .with_state(office)
 }
@@ -54,7 +64,9 @@ async fn guard(
     request: Request,
     next: axum::middleware::Next,
 ) -> Response {
-    let answer = if is_allowed(office.token.as_ref(), request.headers()) {
+    // Who only asks whether it lives has no token, and is told where to ask.
+    let asks = HEALTH.contains(&request.uri().path());
+    let answer = if asks || is_allowed(office.token.as_ref(), request.headers()) {
         next.run(request).await
     } else {
         let mut refused = refusal(
@@ -124,6 +136,24 @@ async fn receipt(State(office): State<Arc<Office>>, Path(receipt): Path<String>)
     }
 }
 
+async fn no_such_path(request: Request) -> Response {
+    let problem = if HEALTH.contains(&request.uri().path()) {
+        "health and metrics are not served here but at `listen` of the configuration, as /healthz, /readyz and /metrics; observations are posted to /v1/observations"
+    } else {
+        "there is nothing at this path; post observations to /v1/observations"
+    };
+    refusal(StatusCode::NOT_FOUND, problem)
+}
+
+async fn other_method(request: Request) -> Response {
+    let problem = if request.uri().path() == "/v1/observations" {
+        "send observations with POST"
+    } else {
+        "ask for a receipt with GET"
+    };
+    refusal(StatusCode::METHOD_NOT_ALLOWED, problem)
+}
+
 /// How a body is read.
 enum Kind {
     Lines,
@@ -133,8 +163,8 @@ enum Kind {
 
 /// Reads a body and puts it in its place.
 async fn take(office: &Office, headers: &HeaderMap, body: Body) -> Result<Place, Response> {
-    let kind =
-        kind(headers).map_err(|problem| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &problem))?;
+    let kind = kind(headers, &office.formats)
+        .map_err(|problem| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, &problem))?;
     let packed = is_packed(headers)
         .map_err(|problem| refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, problem))?;
     let bad = |bad| bad_body(office, bad);
@@ -154,6 +184,10 @@ async fn take(office: &Office, headers: &HeaderMap, body: Body) -> Result<Place,
         Kind::Lines => (lines(&bytes).count() as u64, None),
         Kind::Message(headers) => (u64::from(!bytes.trim_ascii().is_empty()), Some(headers)),
     };
+    if records > RECORDS_MAX {
+        let problem = format!("a body has at most {RECORDS_MAX} records; send less at a time");
+        return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, &problem));
+    }
     if records == 0 {
         return Err(refusal(StatusCode::BAD_REQUEST, "the body is empty"));
     }
@@ -177,15 +211,19 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// How a body with such headers is read.
-fn kind(headers: &HeaderMap) -> Result<Kind, String> {
+fn kind(headers: &HeaderMap, formats: &[&str]) -> Result<Kind, String> {
     let text = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let text = text.unwrap_or_default();
     let plain = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let lines = LINES.contains(&plain.as_str());
-    if !lines && !DOCUMENTS.contains(&plain.as_str()) && !plain.starts_with(NAMED) {
+    let (begin, end) = NAMED;
+    let named = plain.strip_prefix(begin).and_then(|rest| rest.strip_suffix(end));
+    let named = named.is_some_and(|name| formats.contains(&name));
+    if !lines && !named && !DOCUMENTS.contains(&plain.as_str()) {
         return Err(format!(
-            "send `Content-Type: application/x-ndjson` with a record a line, or {} with a document",
-            DOCUMENTS.join(", ")
+            "send `Content-Type: application/x-ndjson` with a record a line, or {} with a document, or {begin}FORMAT{end} with one of a format: {}",
+            DOCUMENTS.join(", "),
+            formats.join(", ")
         ));
     }
     let mut telling: Vec<(String, Vec<u8>)> = headers
@@ -303,7 +341,9 @@ mod tests {
 
     #[test]
     fn headers_say_how_a_body_is_read() {
-        let of = |all: &[(&'static str, &'static str)]| kind(&headers(all));
+        let of = |all: &[(&'static str, &'static str)]| {
+            kind(&headers(all), &["native", "terraform-state"])
+        };
         let lines = ("content-type", "application/x-NDJSON; charset=utf-8");
         assert!(matches!(of(&[lines]), Ok(Kind::Lines)));
         let told = |all: &[(&'static str, &'static str)]| match of(all) {
@@ -326,8 +366,16 @@ mod tests {
             ["content-type"]
         );
         // What a page of another site may send without being asked is not read.
-        for other in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
-        {
+        for other in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data",
+            "",
+            "application/vnd.x+json",
+            "application/vnd.deployforge.x+json",
+            "application/vnd.deployforge.native",
+            "application/vnd.deployforge.+json",
+        ] {
             assert!(of(&[("content-type", other)]).is_err(), "{other}");
         }
         assert!(of(&[]).is_err());

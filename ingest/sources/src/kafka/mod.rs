@@ -5,6 +5,7 @@
 //! partition takes it up before its first message and lets it go after its last. The group's committed
 //! offsets are for people and their tools: [`StreamControl::durable`] tells them, nothing is read by them.
 
+mod check;
 mod poll;
 mod rebalance;
 mod statistics;
@@ -20,6 +21,7 @@ use deployforge_model::{Frontier, NextOffset, Partition};
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
 
+pub use self::check::check_kafka_properties;
 use crate::{SourceError, StreamControl, StreamEvent};
 
 /// Blocks that wait to be taken; then reading waits.
@@ -34,17 +36,23 @@ const AHEAD_KB: &str = "65536";
 /// Bytes of one partition that are asked for at a time.
 const FETCH_BYTES: &str = "4194304";
 
+/// How long the client waits after it has fetched enough ahead. Its own second is longer than what it has
+/// fetched lasts.
+const FULL_MILLIS: &str = "5";
+
 /// How often the client says how far partitions reach.
 const STATISTICS_MILLIS: &str = "5000";
 
 /// What a user may not set: the engine decides it, or relies on it.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "bootstrap.servers",
     "group.id",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.offset.reset",
     "enable.partition.eof",
+    // What was aborted never was.
+    "isolation.level",
     "log_level",
     "statistics.interval.ms",
 ];
@@ -178,6 +186,7 @@ fn config(settings: &KafkaSettings) -> Result<ClientConfig, SourceError> {
     let mut config = ClientConfig::new();
     config.set("queued.max.messages.kbytes", AHEAD_KB);
     config.set("fetch.message.max.bytes", FETCH_BYTES);
+    config.set("fetch.queue.backoff.ms", FULL_MILLIS);
     config.set("partition.assignment.strategy", "range");
     config.set("client.id", "deployforge");
     // An OpenSSL that is built in knows of no certificates of the system by itself.

@@ -13,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::rebalance::Context;
+use super::statistics::End;
 use super::{Command, KafkaSettings, config, kafka_problem};
 use crate::message::{Packer, RawMessage, Started, is_telling};
 use crate::{SourceError, StreamEvent};
@@ -36,6 +37,25 @@ const SEEK: Duration = Duration::from_secs(5);
 /// Messages between two looks at the clock.
 const LOOK_EVERY: u32 = 64;
 
+/// How often the broker is asked how far partitions reach of which the client does not learn it.
+const ASK_EVERY: Duration = Duration::from_secs(5);
+
+/// How long it may take to answer.
+const ASK: Duration = Duration::from_secs(2);
+
+/// A partition that is read.
+struct Lane {
+    partition: Partition,
+    packer: Packer,
+    /// Since when what is packed waits.
+    since: Instant,
+    /// The offset after the last message. `None`: there was none yet.
+    next: Option<i64>,
+    /// The widest gap between two messages since it was looked at: compaction, the ends of transactions,
+    /// or messages that were removed before they were read.
+    gap: Option<(i64, i64)>,
+}
+
 /// Polls a consumer and packs what it gives.
 pub(super) struct Poller {
     consumer: BaseConsumer<Context>,
@@ -43,13 +63,16 @@ pub(super) struct Poller {
     told: Receiver<Command>,
     stop: Arc<AtomicBool>,
     single: bool,
-    packers: Vec<(Partition, Packer, Instant)>,
+    lanes: Vec<Lane>,
     /// Where the last message went.
     last: usize,
     /// What was packed while something else waited to be handed on.
     backlog: VecDeque<StreamEvent>,
     /// Partitions that are to be read again from an offset.
     restarts: Vec<(Partition, NextOffset)>,
+    /// Partitions that are not to be read for now.
+    paused: Vec<Partition>,
+    asked: Instant,
     /// How far the group was told that partitions are durable, and when.
     durable: (Frontier, Instant),
 }
@@ -74,6 +97,7 @@ impl Poller {
             events: events.clone(),
             stop: Arc::clone(&stop),
             gone: Mutex::default(),
+            ends: Mutex::default(),
             said: Mutex::default(),
             settled: AtomicBool::new(true),
         };
@@ -81,8 +105,9 @@ impl Poller {
             config(settings)?.create_with_context(context).map_err(wrong)?;
         let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(wrong)?;
-        let (single, packers) = (settings.single, Vec::new());
-        let (backlog, restarts) = (VecDeque::new(), Vec::new());
+        let (single, lanes) = (settings.single, Vec::new());
+        let (backlog, restarts, paused) = (VecDeque::new(), Vec::new(), Vec::new());
+        let asked = Instant::now();
         let durable = (Frontier::new(), Instant::now());
         Ok(Self {
             consumer,
@@ -90,10 +115,12 @@ impl Poller {
             told,
             stop,
             single,
-            packers,
+            lanes,
             last: 0,
             backlog,
             restarts,
+            paused,
+            asked,
             durable,
         })
     }
@@ -108,11 +135,8 @@ impl Poller {
     fn poll(&mut self) -> Result<(), Gone> {
         let mut until_look = 0;
         while !self.stop.load(Ordering::Relaxed) {
-            let wait = if self.packers.iter().all(|(_, packer, _)| packer.is_empty()) {
-                POLL
-            } else {
-                LINGER
-            };
+            let wait =
+                if self.lanes.iter().all(|lane| lane.packer.is_empty()) { POLL } else { LINGER };
             let came = self.poll_once(wait)?;
             self.drop_gone();
             while let Some(event) = self.backlog.pop_front() {
@@ -129,6 +153,11 @@ impl Poller {
             self.obey();
             self.restart()?;
             self.hand_on()?;
+            self.tell_ends();
+            if self.asked.elapsed() >= ASK_EVERY {
+                self.asked = Instant::now();
+                self.ask()?;
+            }
         }
         Ok(())
     }
@@ -143,11 +172,16 @@ impl Poller {
             }
             None => return Ok(false),
         };
-        self.last = find(&mut self.packers, self.last, self.single, &message);
-        let (partition, packer, since) = &mut self.packers[self.last];
-        if packer.is_empty() {
-            *since = Instant::now();
+        self.last = find(&mut self.lanes, self.last, self.single, &message);
+        let lane = &mut self.lanes[self.last];
+        if let Some(next) = lane.next.filter(|next| message.offset() < *next) {
+            let (partition, end) = (lane.partition.to_string(), message.offset());
+            let failed = SourceError::KafkaBehind { partition, frontier: next, end };
+            let _ = self.events.send(StreamEvent::Failed(failed));
+            return Err(Gone);
         }
+        lane.comes(message.offset());
+        let Lane { partition, packer, .. } = lane;
         let before = pack(packer, &message);
         let full = if packer.is_full() { packer.take() } else { None };
         for packed in [before, full].into_iter().flatten() {
@@ -159,8 +193,8 @@ impl Poller {
     /// Hands on what has waited long enough.
     fn hand_on(&mut self) -> Result<(), Gone> {
         let now = Instant::now();
-        for at in 0..self.packers.len() {
-            let (partition, packer, since) = &mut self.packers[at];
+        for at in 0..self.lanes.len() {
+            let Lane { partition, packer, since, .. } = &mut self.lanes[at];
             if !packer.is_empty()
                 && now.duration_since(*since) >= LINGER
                 && let Some(packed) = packer.take()
@@ -168,7 +202,7 @@ impl Poller {
                 let partition = partition.clone();
                 self.send(StreamEvent::Messages { partition, packed })?;
                 // Waiting may have served a rebalance.
-                if at >= self.packers.len() {
+                if at >= self.lanes.len() {
                     break;
                 }
             }
@@ -180,7 +214,8 @@ impl Poller {
     fn drop_gone(&mut self) {
         let mut gone = self.consumer.context().gone.lock().unwrap_or_else(PoisonError::into_inner);
         if !gone.is_empty() {
-            self.packers.retain(|(partition, ..)| !gone.contains(partition));
+            self.lanes.retain(|lane| !gone.contains(&lane.partition));
+            self.paused.retain(|partition| !gone.contains(partition));
             self.backlog.retain(|event| !is_of(event, &gone));
             self.restarts.retain(|(partition, _)| !gone.contains(partition));
             // Another tells of them now, and further.
@@ -225,8 +260,61 @@ impl Poller {
         }
         if let Some(all) = paused {
             let _ = self.consumer.resume(&all);
+            let _ = self.consumer.pause(&list(&self.paused));
         }
         self.drop_gone();
+        Ok(())
+    }
+
+    /// Tells how far partitions reach. The last offsets may be of no message, such as the end of a
+    /// transaction: where all was handed over, a partition ends with the last that came.
+    fn tell_ends(&self) {
+        let ends = &self.consumer.context().ends;
+        let ends = std::mem::take(&mut *ends.lock().unwrap_or_else(PoisonError::into_inner));
+        let told = ends.into_iter().filter_map(|End { partition, at, is_read }| {
+            let lane = self.lanes.iter().find(|lane| lane.partition == partition);
+            let packed = lane.is_some_and(|lane| !lane.packer.is_empty());
+            let last = lane.and_then(|lane| lane.next).unwrap_or_default();
+            // What is packed is on its way: the next figures say.
+            (!packed).then_some((partition, if is_read { NextOffset(last) } else { at }))
+        });
+        let told: Vec<_> = told.collect();
+        if !told.is_empty() {
+            // The next ones are as good.
+            let _ = self.events.try_send(StreamEvent::Ends(told));
+        }
+    }
+
+    /// Asks how far partitions reach that are paused, which the client does not learn then, and whether
+    /// what is missing between two messages was removed before it was read.
+    fn ask(&mut self) -> Result<(), Gone> {
+        let mut asked = Vec::new();
+        for lane in &mut self.lanes {
+            let gap = lane.gap.take();
+            if gap.is_some() || self.paused.contains(&lane.partition) {
+                asked.push((lane.partition.clone(), gap));
+            }
+        }
+        for partition in &self.paused {
+            if asked.iter().all(|(of, _)| of != partition) {
+                asked.push((partition.clone(), None));
+            }
+        }
+        for (partition, gap) in asked {
+            let Partition { topic, number } = &partition;
+            // Who does not answer now is asked again, or says so elsewhere.
+            let Ok((low, high)) = self.consumer.fetch_watermarks(topic, *number, ASK) else {
+                continue;
+            };
+            let lost = gap.map_or(0, |(from, to)| (low.min(to) - from).max(0));
+            if lost > 0 {
+                let partition = partition.clone();
+                self.send(StreamEvent::Lost { partition, messages: lost as u64 })?;
+            }
+            if self.paused.contains(&partition) {
+                self.send(StreamEvent::Ends(vec![(partition, NextOffset(high))]))?;
+            }
+        }
         Ok(())
     }
 
@@ -254,7 +342,7 @@ impl Poller {
                 continue;
             }
             // What was packed of it comes again.
-            self.packers.retain(|(of, ..)| *of != partition);
+            self.lanes.retain(|lane| lane.partition != partition);
             self.backlog.retain(|event| !is_of(event, std::slice::from_ref(&partition)));
             // What comes from here on is what was asked for. Where it ends the next figures say.
             let started = Started { partition, at, lost: 0, end: at };
@@ -267,20 +355,20 @@ impl Poller {
     /// Does what it was told.
     fn obey(&mut self) {
         while let Ok(command) = self.told.try_recv() {
-            let mut list = TopicPartitionList::new();
             let done = match command {
                 Command::Durable(frontier) => {
                     self.durable.0 = frontier;
                     self.tell_durable();
                     continue;
                 }
-                Command::Pause(Partition { topic, number }) => {
-                    list.add_partition(&topic, number);
-                    self.consumer.pause(&list)
+                Command::Pause(partition) => {
+                    let done = self.consumer.pause(&list(std::slice::from_ref(&partition)));
+                    self.paused.push(partition);
+                    done
                 }
-                Command::Resume(Partition { topic, number }) => {
-                    list.add_partition(&topic, number);
-                    self.consumer.resume(&list)
+                Command::Resume(partition) => {
+                    self.paused.retain(|paused| *paused != partition);
+                    self.consumer.resume(&list(&[partition]))
                 }
                 Command::Restart(partition, next) => {
                     self.restarts.push((partition, next));
@@ -315,22 +403,40 @@ fn is_of(event: &StreamEvent, partitions: &[Partition]) -> bool {
     matches!(event, StreamEvent::Messages { partition, .. } if partitions.contains(partition))
 }
 
-/// The packer of a message's partition, made if there is none.
-fn find(
-    packers: &mut Vec<(Partition, Packer, Instant)>,
-    last: usize,
-    single: bool,
-    message: &BorrowedMessage<'_>,
-) -> usize {
+fn list(partitions: &[Partition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for Partition { topic, number } in partitions {
+        list.add_partition(topic, *number);
+    }
+    list
+}
+
+impl Lane {
+    /// A message comes.
+    fn comes(&mut self, offset: i64) {
+        if self.packer.is_empty() {
+            self.since = Instant::now();
+        }
+        let from = self.next.replace(offset + 1).unwrap_or(offset);
+        let widest = self.gap.map_or(0, |(from, to)| to - from);
+        if offset - from > widest {
+            self.gap = Some((from, offset));
+        }
+    }
+}
+
+/// The lane of a message's partition, made if there is none.
+fn find(lanes: &mut Vec<Lane>, last: usize, single: bool, message: &BorrowedMessage<'_>) -> usize {
     let (topic, number) = (message.topic(), message.partition());
-    let is = |one: &(Partition, Packer, Instant)| one.0.number == number && *one.0.topic == *topic;
-    if packers.get(last).is_some_and(is) {
+    let is = |lane: &Lane| lane.partition.number == number && *lane.partition.topic == *topic;
+    if lanes.get(last).is_some_and(is) {
         return last;
     }
-    packers.iter().position(is).unwrap_or_else(|| {
+    lanes.iter().position(is).unwrap_or_else(|| {
         let partition = Partition { topic: topic.into(), number };
-        packers.push((partition, Packer::new(single), Instant::now()));
-        packers.len() - 1
+        let (packer, since) = (Packer::new(single), Instant::now());
+        lanes.push(Lane { partition, packer, since, next: None, gap: None });
+        lanes.len() - 1
     })
 }
 

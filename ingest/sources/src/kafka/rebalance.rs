@@ -14,7 +14,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Start, statistics};
+use super::Start;
+use super::statistics::{self, End};
 use crate::message::Started;
 use crate::{SourceError, StreamEvent};
 
@@ -32,6 +33,8 @@ pub(super) struct Context {
     pub(super) stop: Arc<AtomicBool>,
     /// Partitions that went since the poller last looked.
     pub(super) gone: Mutex<Vec<Partition>>,
+    /// How far partitions reach, where the poller has not looked yet.
+    pub(super) ends: Mutex<Vec<End>>,
     /// What was said of trouble since there was none.
     pub(super) said: Mutex<HashSet<String>>,
     /// The group took the offsets that it was told last; a refusal clears it.
@@ -40,6 +43,8 @@ pub(super) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        // What follows is part of a property's value, which may be a secret.
+        let text = text.split(" beginning at:").next().unwrap_or_default();
         match level {
             RDKafkaLogLevel::Debug | RDKafkaLogLevel::Info | RDKafkaLogLevel::Notice => {
                 tracing::debug!(source = %self.name, facility, "{text}");
@@ -53,11 +58,8 @@ impl ClientContext for Context {
     }
 
     fn stats_raw(&self, statistics: &[u8]) {
-        let ends = statistics::ends(statistics);
-        if !ends.is_empty() {
-            // The next ones are as good.
-            let _ = self.events.try_send(StreamEvent::Ends(ends));
-        }
+        // The poller tells them, who knows which messages came.
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = statistics::ends(statistics);
     }
 }
 
