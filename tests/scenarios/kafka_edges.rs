@@ -175,14 +175,13 @@ fn a_message_of_very_many_records_or_a_very_long_name_is_refused() {
     let rejects =
         lab.query("select code, \"offset\", count(*) as n from rejects group by 1, 2 order by 2");
     let row = |code, offset, n| json!({"code": code, "offset": offset, "n": n});
-    let want = [row("too_large", 0, 1), row("missing_field", 1, 1), row("bad_field", 2, 1)];
-    assert_eq!(rejects[0], want[0]);
+    assert_eq!(rejects[0], row("too_large", 0, 1));
     assert_eq!(
         (&rejects[1]["offset"], &rejects[1]["n"]),
         (&json!(1), &json!(1)),
         "the same is one"
     );
-    assert_eq!(rejects[2], want[2]);
+    assert_eq!(rejects[2], row("bad_field", 2, 1));
     assert_eq!(lab.count("current_findings"), 1);
 }
 
@@ -290,6 +289,8 @@ fn three_workers(topic: &str, strategy: &str) {
         assert!(start.elapsed() < Duration::from_secs(90), "{:?}", broker.committed(topic, topic));
         std::thread::sleep(Duration::from_millis(200));
     }
+    // On a busy machine the last one may join when all is read.
+    until("the last one has partitions", || lab.read("3.log").contains("partitions_come"));
     for worker in workers {
         worker.terminate();
         assert_eq!(worker.finish().code, Some(0));

@@ -206,6 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn machines_that_begin_at_once_have_the_same_keys() {
+        let shared = tempfile::tempdir().unwrap();
+        let store = &Place::folder(shared.path()).unwrap();
+        let keys: Vec<_> = std::thread::scope(|scope| {
+            let begin = |random| {
+                let folder = tempfile::tempdir().unwrap();
+                scope.spawn(move || machine(&folder, store, random).keys().clone())
+            };
+            let begun: Vec<_> = (0..8).map(begin).collect();
+            begun.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|one| *one == keys[0]));
+    }
+
+    #[test]
     fn what_one_machine_makes_another_has() {
         let [shared, a, b, c] = [(); 4].map(|()| tempfile::tempdir().unwrap());
         let store = Place::folder(shared.path()).unwrap();

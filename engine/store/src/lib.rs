@@ -31,7 +31,7 @@ use std::time::Duration;
 
 pub use error::{StoreError, said};
 pub use object_store;
-pub use open::{Options, PATIENCE, SCHEMES, is_url};
+pub use open::{CLOUDS, Options, PATIENCE, SCHEMES, is_url};
 pub use place::{Object, Place};
 use tokio::runtime::{Builder, Runtime};
 

@@ -23,7 +23,7 @@ const FIRST: Duration = Duration::from_secs(3);
 pub type Options = BTreeMap<String, String>;
 
 /// Clouds: the schemes of their URLs, and how the names of their options begin.
-const CLOUDS: [(&str, &str); 3] = [("s3", "aws_"), ("gs", "google_"), ("az", "azure_")];
+pub const CLOUDS: [(&str, &str); 3] = [("s3", "aws_"), ("gs", "google_"), ("az", "azure_")];
 
 /// The schemes of stores.
 pub const SCHEMES: [&str; 3] = [CLOUDS[0].0, CLOUDS[1].0, CLOUDS[2].0];

@@ -169,17 +169,9 @@ fn encode(batch: &RecordBatch, bytes: &mut Vec<u8>) -> Result<(), ArrowError> {
     writer.finish()
 }
 
-/// Words that are mixed one after the other, each of them reversibly: whatever happens to one of them, the
-/// end is another.
+/// What tells bytes from others, by accident and not by design.
 fn sum(bytes: &[u8]) -> u32 {
-    let mix =
-        |sum: u64, word: u64| (sum ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    let words = bytes.chunks(8).map(|chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        u64::from_le_bytes(word)
-    });
-    (words.fold(bytes.len() as u64, mix) >> 32) as u32
+    xxhash_rust::xxh3::xxh3_64(bytes) as u32
 }
 
 fn wrong(what: &'static str, file: &str, error: ArrowError) -> LedgerError {

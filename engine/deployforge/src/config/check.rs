@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 
 use deployforge_events::OWN_PROPERTIES;
 use deployforge_sources::check_kafka_properties;
-use deployforge_store::StoreError;
 use deployforge_store::object_store::aws::AmazonS3ConfigKey;
 use deployforge_store::object_store::azure::AzureConfigKey;
 use deployforge_store::object_store::gcp::GoogleConfigKey;
+use deployforge_store::{CLOUDS, StoreError};
 
 use super::{ConfigFile, EventsConfig, HttpConfig, KafkaConfig, RejectsConfig, SourceConfig};
 use crate::error::CommandError;
@@ -16,9 +16,6 @@ use crate::{home, source};
 
 /// Characters of a topic's name at most, as Kafka has it.
 const TOPIC_CHARS: usize = 249;
-
-/// Clouds: the scheme of a store's URL, and how the names of its options begin.
-const CLOUDS: [(&str, &str); 3] = [("s3", "aws_"), ("gs", "google_"), ("az", "azure_")];
 
 /// What is wrong with a file by itself.
 pub(super) fn check_file(config: &ConfigFile) -> Result<(), CommandError> {

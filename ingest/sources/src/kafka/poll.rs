@@ -302,8 +302,11 @@ impl Poller {
         }
         for (partition, gap) in asked {
             let Partition { topic, number } = &partition;
-            // Who does not answer now is asked again, or says so elsewhere.
             let Ok((low, high)) = self.consumer.fetch_watermarks(topic, *number, ASK) else {
+                // Who does not answer now is asked again.
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == partition) {
+                    lane.gap = wider(lane.gap, gap);
+                }
                 continue;
             };
             let lost = gap.map_or(0, |(from, to)| (low.min(to) - from).max(0));
@@ -342,7 +345,10 @@ impl Poller {
                 continue;
             }
             // What was packed of it comes again.
-            self.lanes.retain(|lane| lane.partition != partition);
+            if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == partition) {
+                lane.packer = Packer::new(self.single);
+                (lane.next, lane.gap) = (Some(at.0), None);
+            }
             self.backlog.retain(|event| !is_of(event, std::slice::from_ref(&partition)));
             // What comes from here on is what was asked for. Where it ends the next figures say.
             let started = Started { partition, at, lost: 0, end: at };
@@ -418,11 +424,15 @@ impl Lane {
             self.since = Instant::now();
         }
         let from = self.next.replace(offset + 1).unwrap_or(offset);
-        let widest = self.gap.map_or(0, |(from, to)| to - from);
-        if offset - from > widest {
-            self.gap = Some((from, offset));
+        if offset > from {
+            self.gap = wider(self.gap, Some((from, offset)));
         }
     }
+}
+
+/// The wider of two gaps.
+fn wider(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    one.into_iter().chain(other).max_by_key(|(from, to)| to - from)
 }
 
 /// The lane of a message's partition, made if there is none.
