@@ -269,6 +269,8 @@ fn three_workers(topic: &str, strategy: &str) {
     let worker =
         |which: usize| lab.start_logged(&["run", "-c", "stream.yaml"], &format!("{which}.log"));
     let mut workers = vec![worker(0)];
+    // A broker's first group takes seconds to be made.
+    until("the first one has partitions", || lab.read("0.log").contains("partitions_come"));
     for round in 1..=12 {
         produce(broker, topic, round);
         std::thread::sleep(Duration::from_millis(400));
