@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use deployforge_tests::{Broker, Client, Lab, Message, files_below, free_address, root};
 
 use crate::http::{Service, vm};
-use crate::support::import;
+use crate::support::{expect_verdicts, import};
 use crate::watch::until;
 
 fn page() -> String {
@@ -59,6 +59,30 @@ fn every_metric_is_documented_and_every_documented_metric_is_there() {
     for name in &exported {
         assert!(text.contains(&format!("# HELP {name} ")), "{name} has no description");
     }
+    service.stop();
+}
+
+#[test]
+fn what_comes_in_the_words_of_the_baseline_need_not_be_read() {
+    let mut service = Service::new("", "commit: {interval_seconds: 0.2}");
+    let spaced = vm("b", 1).at(1).line().replace("{\"n\":1}", "{ \"n\" : 1 }");
+    assert!(spaced.contains("{ \"n\" : 1 }"), "{spaced}");
+    let lines = vm("a", 1).at(1).line() + &spaced + &vm("c", 2).at(1).line();
+    service.post(lines).is(200).json();
+    for level in ["fingerprint", "canonical", "compared"] {
+        let line = format!("deployforge_observations_total{{level=\"{level}\"}} 1");
+        let told = || service.operations.get("/metrics").is(200).body;
+        until(&line, || told().lines().any(|one| one == line));
+    }
+    expect_verdicts(&service.lab, &[("vm a", "in_sync"), ("vm b", "in_sync"), ("vm c", "drifted")]);
+    // Without the fingerprints it comes to the same.
+    service.stop();
+    for file in files_below(&service.lab.path("data/baselines"), ".raw", &[]) {
+        std::fs::remove_file(file).expect("our own file");
+    }
+    service.start();
+    service.post(["a", "b", "c"].map(|id| vm(id, 1).at(2).line()).concat()).is(200).json();
+    expect_verdicts(&service.lab, &[("vm a", "in_sync"), ("vm b", "in_sync"), ("vm c", "in_sync")]);
     service.stop();
 }
 

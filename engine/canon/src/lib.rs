@@ -78,6 +78,12 @@ pub struct State {
 }
 
 impl Canon {
+    /// What decides, besides keys, how a text becomes canonical, as a text: where it is the same, the same
+    /// texts come to the same.
+    pub fn stamp(&self) -> String {
+        format!("{VERSION} {:?} {:?}", self.rules.rules(), self.limits)
+    }
+
     /// Reads a state slice as a source gave it: arrays by type rule, sensitive values redacted.
     ///
     /// `sensitive` holds JSON Pointers that the source declared; each covers all below it.

@@ -104,6 +104,11 @@ impl ArrayRules {
         Ok(Self { rules, compiled: RwLock::default() })
     }
 
+    /// The rules in order of precedence.
+    pub(crate) fn rules(&self) -> &[ArrayRule] {
+        &self.rules
+    }
+
     pub(crate) fn of(&self, dialect: Dialect, resource_type: &str) -> Arc<TypeRules> {
         let key = (dialect, resource_type.to_owned());
         if let Ok(compiled) = self.compiled.read()

@@ -24,9 +24,18 @@ pub struct Baseline {
     pub info: BaselineInfo,
     /// Its rows.
     pub rows: BaselineRows,
-    /// Seeded fingerprints of the raw state slices, a row each, 0 where unknown. They never leave
-    /// the process.
+    /// Seeded fingerprints of the raw state slices, a row each, 0 where unknown; or none at all.
     pub raw: Vec<u64>,
+}
+
+impl Baseline {
+    /// The fingerprints that may be kept: those of slices that hold no secret, which could be guessed by
+    /// whoever has the seed.
+    pub fn kept_raw(&self) -> Vec<u64> {
+        let units_noted = |row: usize| !self.rows.row(row).starts().is_empty();
+        let kept = |(row, raw): (usize, &u64)| if units_noted(row) { *raw } else { 0 };
+        self.raw.iter().enumerate().map(kept).collect()
+    }
 }
 
 /// Gathers declared states into a [`Baseline`].

@@ -5,17 +5,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use deployforge_model::{
     BaselineKind, Dialect, Frame, Key128, ObservationBatch, ResourceKey, Scope, Seed, Severity,
-    UnknownReason, Verdict,
+    Timestamp, UnknownReason, Verdict,
 };
 use rayon::prelude::*;
 
 use crate::baseline::Baseline;
+use crate::chunks::Prepares;
 use crate::entry::{Entry, Identity, Owner, Restored, Unseen};
 use crate::findings::OpenFinding;
 use crate::group::Groups;
 use crate::index::{Aliases, Declared, is_global, lock, per_thread};
 use crate::order::latest;
-use crate::output::Output;
+use crate::output::{Accepted, Output};
 use crate::prepare::{Prepared, WHEN_TAKEN_IN};
 use crate::route::{Routable, Routed, Routes, Stranger};
 use crate::rows::{BaselineRow, CHUNK_ROWS};
@@ -276,8 +277,8 @@ impl Comparator {
         self.gather(segments, outputs, origin)
     }
 
-    /// Puts together what the shards put out: first the findings that were prepared and hold, in the
-    /// order in which they were observed.
+    /// Puts together what the shards put out: first what was prepared and holds, in the order in which it
+    /// was observed.
     pub(crate) fn gather(
         &self,
         segments: &[Segment<'_>],
@@ -285,23 +286,28 @@ impl Comparator {
         origin: &BatchOrigin,
     ) -> Output {
         let mut all = Output::default();
-        let mut accepted = vec![Vec::new(); segments.len()];
-        for (segment, first, length) in outputs.iter_mut().flat_map(|out| out.accepted.drain(..)) {
-            accepted[segment as usize].push((first, length));
-        }
-        for (segment, accepted) in segments.iter().zip(accepted) {
+        let findings = outputs.iter_mut().flat_map(|out| out.accepted.findings.drain(..));
+        let findings = Accepted::by_segment(findings, segments.len());
+        let verdicts = outputs.iter_mut().flat_map(|out| out.accepted.verdicts.drain(..));
+        let verdicts = Accepted::by_segment(verdicts, segments.len());
+        let (now, latest) = (origin.ingested_at, latest(origin));
+        let when = |t: Timestamp| if t == WHEN_TAKEN_IN { now } else { t.min(latest) };
+        for ((segment, findings), verdicts) in segments.iter().zip(findings).zip(verdicts) {
+            let Segment::Frame { frame, prepared, first, rows, .. } = segment else { continue };
             // A frame in pieces was scrubbed once, as a whole.
-            if let Segment::Frame { prepared, first: 0, .. } = segment {
+            if *first == 0 {
                 all.scrubbed.add(prepared.scrubbed);
             }
-            if let (Segment::Frame { frame, prepared, rows, .. }, false) =
-                (segment, accepted.is_empty())
-            {
-                let whole = *rows as usize == frame.len();
-                let mut findings = prepared.take_findings(&accepted, whole);
-                let (now, latest) = (origin.ingested_at, latest(origin));
-                findings.observed_at(|t| if t == WHEN_TAKEN_IN { now } else { t.min(latest) });
-                all.add_findings(findings, &origin.source, now);
+            let whole = *rows as usize == frame.len();
+            if !findings.is_empty() {
+                let mut findings = prepared.findings().accepted(&findings, whole);
+                findings.observe(when);
+                all.findings.add(findings, &origin.source, now);
+            }
+            if !verdicts.is_empty() {
+                let mut verdicts = prepared.verdicts().accepted(&verdicts, whole);
+                verdicts.observe(when);
+                all.verdicts.add(verdicts, &origin.source, now);
             }
         }
         outputs.into_iter().for_each(|output| all.merge(output));

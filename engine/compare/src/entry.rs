@@ -249,6 +249,12 @@ impl Entry {
             && self.reason.is_none()
     }
 
+    /// Whether no observation of it is known.
+    #[inline]
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.verdict.is_none() && self.facts & (PUT_OUT | HAS_TIME | HAS_VERSION) == 0
+    }
+
     /// Settles that a resource without detail is in sync; whether that is the first verdict put out.
     #[inline]
     pub(crate) fn settle_in_sync(&mut self) -> bool {

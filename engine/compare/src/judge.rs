@@ -8,9 +8,10 @@ use crate::diff::{Comparison, Difference, compare};
 use crate::entry::{Entry, Identity, Owner, Unseen};
 use crate::findings::OpenFinding;
 use crate::order::{Order, latest, order};
-use crate::output::{Head, Output, RejectRow, StateRow, Subject, VerdictRow};
+use crate::output::{Head, Output, RejectRow, Subject};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Settings};
+use crate::verdicts::Told;
 use deployforge_canon::{CanonError, Node, Parser, State};
 use deployforge_model::{
     Dialect, ObservationRow, Presence, ResourceKey, Timestamp, Transition, UnknownReason, Verdict,
@@ -418,9 +419,9 @@ impl<'a, 'b> Judge<'a, 'b> {
     }
 
     fn put_state(&mut self, state: Option<String>) {
-        let head = self.head(self.identity().as_deref()).to_owned();
-        let version = self.observation.version;
-        self.out.states.push(StateRow { head, version, state });
+        let identity = self.identity();
+        let head = self.head(identity.as_deref());
+        self.out.put_state(&head, self.observation.version, state);
     }
 
     /// Where the checks of this resource are counted.
@@ -526,7 +527,7 @@ pub(crate) fn settle<'h>(
     out: &mut Output,
 ) {
     match prepared {
-        Some(rows) if entry.findings().is_empty() => out.accepted.push(rows),
+        Some(rows) if entry.findings().is_empty() => out.accepted.findings.push(rows),
         _ => put_transitions(entry, head, &judgement.findings, out),
     }
     let Judgement { verdict, reason, score, findings } = judgement;
@@ -534,21 +535,13 @@ pub(crate) fn settle<'h>(
     // A new state is put out too, so that a restart knows what was last seen and when.
     if (before != Some(entry.put_out()) || new_state) && context.settings.tables.verdicts {
         let version = version.or(entry.version());
-        let head = head(entry);
-        out.verdicts.push(verdict_row(context, entry, head, version, state_hash));
+        out.put_verdict(&head(entry), told(context, entry, version), state_hash.as_deref());
     }
 }
 
-/// The row of `verdicts` that says what is true of an entry.
-pub(crate) fn verdict_row(
-    context: &Context,
-    entry: &Entry,
-    head: Head<'_>,
-    version: Option<u64>,
-    state_hash: Option<Box<str>>,
-) -> VerdictRow {
-    VerdictRow {
-        head: head.to_owned(),
+/// What is true of an entry.
+pub(crate) fn told(context: &Context, entry: &Entry, version: Option<u64>) -> Told {
+    Told {
         verdict: entry.verdict(),
         reason: entry.reason(),
         score: entry.score(),
@@ -557,7 +550,6 @@ pub(crate) fn verdict_row(
         leaves: context.leaves(entry),
         version,
         last_observed_at: entry.observed_at(),
-        state_hash,
     }
 }
 

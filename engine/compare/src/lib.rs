@@ -12,7 +12,9 @@
 
 mod baseline;
 mod checkpoint;
+mod chunks;
 mod claim;
+mod columns;
 mod comparator;
 mod diff;
 mod entry;
@@ -30,7 +32,9 @@ mod rows;
 mod shape;
 mod shard;
 mod short;
+mod states;
 mod succeed;
+mod verdicts;
 
 pub use baseline::{Added, Baseline, BaselineBuilder, RowTable};
 pub use checkpoint::{NotACheckpoint, Taken};
@@ -40,8 +44,10 @@ pub use entry::{Owner, Restored};
 pub use findings::{FindingRow, OpenFinding};
 pub use judge::state_hash;
 pub use maker::{MadeRow, NotAdded, RowMaker};
-pub use output::{CheckCounts, Levels, Output, RejectRow, RowHead, StateRow, VerdictRow};
+pub use output::{CheckCounts, Levels, Output, RejectRow};
 pub use prepare::{Prepared, Scrubbed};
 pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
 pub use shard::{BatchOrigin, LevelSwitch, Segment, Settings, Tables, Tier};
+pub use states::StateRow;
 pub use succeed::{Rules, Succession, Unsettled};
+pub use verdicts::VerdictRow;

@@ -3,35 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray,
-};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use deployforge_canon::CanonError;
 use deployforge_model::{
-    Dialect, Reject, RejectCode, ResourceKey, Severity, SourcePosition, Timestamp, Transition,
-    UnknownReason, Verdict, schema,
+    Dialect, Reject, RejectCode, ResourceKey, SourcePosition, Timestamp, Transition, Verdict,
+    schema,
 };
-use rayon::prelude::*;
 
-use crate::findings::{COLUMN_BYTES, Chunk, FindingRow, Findings, OpenFinding, resource_id};
+use crate::chunks::Chunks;
+use crate::columns::{ints, times};
+use crate::findings::{FindingRow, Findings, OpenFinding};
 use crate::prepare::Scrubbed;
-
-/// Fields that every row of a resource shares.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // columns of the same names
-pub struct RowHead {
-    pub key: Arc<ResourceKey>,
-    pub address: Option<Box<str>>,
-    pub environment: Box<str>,
-    pub dialect: Dialect,
-    pub baseline: Arc<str>,
-    pub baseline_version: u32,
-    pub source: Arc<str>,
-    pub observed_at: Timestamp,
-    pub ingested_at: Timestamp,
-}
+use crate::states::{StateRow, States};
+use crate::verdicts::{Told, VerdictRow, Verdicts};
 
 /// Who a row is about, and by what it was judged.
 #[derive(Clone, Copy, Debug)]
@@ -55,57 +39,13 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What [`RowHead`] owns, borrowed.
+/// Who a row is about, where it came from, and when.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head<'a> {
     pub(crate) subject: Subject<'a>,
     pub(crate) source: &'a Arc<str>,
     pub(crate) observed_at: Timestamp,
     pub(crate) ingested_at: Timestamp,
-}
-
-impl Head<'_> {
-    pub(crate) fn to_owned(self) -> RowHead {
-        let Subject { key, address, environment, dialect, baseline } = self.subject;
-        let [provider, account, region, resource_type, id] = key.map(str::to_owned);
-        RowHead {
-            key: Arc::new(ResourceKey { provider, account, region, resource_type, id }),
-            address: address.map(Into::into),
-            environment: environment.into(),
-            dialect,
-            baseline: baseline.map_or_else(|| "".into(), |(name, _)| Arc::clone(name)),
-            baseline_version: self.subject.baseline_version(),
-            source: Arc::clone(self.source),
-            observed_at: self.observed_at,
-            ingested_at: self.ingested_at,
-        }
-    }
-}
-
-/// A row of `verdicts`.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct VerdictRow {
-    pub head: RowHead,
-    pub verdict: Option<Verdict>,
-    pub reason: Option<UnknownReason>,
-    pub score: f64,
-    pub severity: Option<Severity>,
-    pub findings: u32,
-    pub leaves: u32,
-    pub version: Option<u64>,
-    pub last_observed_at: Option<Timestamp>,
-    pub state_hash: Option<Box<str>>,
-}
-
-/// A row of `observations`.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)]
-pub struct StateRow {
-    pub head: RowHead,
-    pub version: Option<u64>,
-    /// Canonical and redacted JSON text; `None` says deleted.
-    pub state: Option<String>,
 }
 
 /// A state that could not be made canonical.
@@ -228,19 +168,33 @@ pub struct Levels {
     pub compared: u64,
 }
 
+/// What was prepared of segments and holds: each the segment's number, the first row, how many.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Accepted {
+    pub(crate) findings: Vec<(u32, u32, u32)>,
+    pub(crate) verdicts: Vec<(u32, u32, u32)>,
+}
+
+impl Accepted {
+    /// By segment: the first row, how many.
+    pub(crate) fn by_segment(
+        accepted: impl Iterator<Item = (u32, u32, u32)>,
+        segments: usize,
+    ) -> Vec<Vec<(u32, u32)>> {
+        let mut by = vec![Vec::new(); segments];
+        accepted.for_each(|(segment, first, length)| by[segment as usize].push((first, length)));
+        by
+    }
+}
+
 /// What one or more epochs put out.
 #[derive(Clone, Debug, Default)]
 pub struct Output {
-    /// Transitions of findings.
-    findings: Vec<Chunk>,
-    /// What was counted of them and of states, and up to which of each.
-    counted: Counted,
-    /// Rows of segments whose prepared findings hold: the segment's number, the first finding, how many.
-    pub(crate) accepted: Vec<(u32, u32, u32)>,
-    /// Transitions of verdicts.
-    pub verdicts: Vec<VerdictRow>,
-    /// Changed states.
-    pub states: Vec<StateRow>,
+    pub(crate) findings: Chunks<Findings>,
+    pub(crate) verdicts: Chunks<Verdicts>,
+    states: Chunks<States>,
+    /// Findings and verdicts that were prepared and hold.
+    pub(crate) accepted: Accepted,
     /// States that could not be made canonical.
     pub rejects: Vec<RejectRow>,
     /// Rollups of checks.
@@ -263,78 +217,53 @@ pub struct Output {
     pub groups: Vec<CheckCounts>,
 }
 
-/// Rows of verdicts and states that are sealed at a time: on all cores, and in memory that is used again.
-const SEALED_ROWS: usize = 4096;
-
-/// Chunks of fewer rows on average are joined.
-const SMALL_CHUNK: usize = 64;
-
-/// What was counted of an output's chunks and states.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counted {
-    chunks: usize,
-    transitions: usize,
-    finding_bytes: usize,
-    states: usize,
-    state_bytes: usize,
-}
-
-impl StateRow {
-    fn bytes(&self) -> usize {
-        self.state.as_ref().map_or(0, String::len)
-    }
-}
-
 impl Output {
     /// Transitions of findings, in order.
     pub fn findings(&self) -> impl Iterator<Item = FindingRow<'_>> {
-        self.findings.iter().flat_map(Chunk::rows)
+        self.findings.iter()
+    }
+
+    /// How many there are.
+    pub fn transitions(&self) -> usize {
+        self.findings.len()
+    }
+
+    /// Transitions of verdicts, in order.
+    pub fn verdicts(&self) -> impl Iterator<Item = VerdictRow<'_>> {
+        self.verdicts.iter()
+    }
+
+    /// How many there are.
+    pub fn verdict_transitions(&self) -> usize {
+        self.verdicts.len()
+    }
+
+    /// Changed states, in order.
+    pub fn states(&self) -> impl Iterator<Item = StateRow<'_>> {
+        self.states.iter()
+    }
+
+    /// How many there are.
+    pub fn changed_states(&self) -> usize {
+        self.states.len()
     }
 
     /// How many rows wait for the history.
     pub fn rows(&self) -> usize {
-        self.transitions() + self.verdicts.len() + self.states.len()
-    }
-
-    /// How many transitions of findings there are.
-    pub fn transitions(&self) -> usize {
-        let rest = &self.findings[self.counted.chunks..];
-        self.counted.transitions + rest.iter().map(|chunk| chunk.findings.len()).sum::<usize>()
+        self.findings.len() + self.verdicts.len() + self.states.len()
     }
 
     /// Bytes of text in the longest column. A column of the history holds 2 GiB, so who gathers
     /// commits before.
     pub fn bytes(&self) -> usize {
-        let Counted { chunks, states, .. } = self.counted;
-        let findings = self.findings[chunks..].iter().map(|chunk| chunk.findings.bytes());
-        let states = self.states[states..].iter().map(StateRow::bytes);
-        (self.counted.finding_bytes + findings.sum::<usize>())
-            .max(self.counted.state_bytes + states.sum::<usize>())
+        self.findings.bytes().max(self.verdicts.bytes()).max(self.states.bytes())
     }
 
-    /// Counts what is there, so that it need not be looked at again.
-    fn count(&mut self) {
-        let (transitions, bytes) = (self.transitions(), &self.findings[self.counted.chunks..]);
-        let finding_bytes: usize = bytes.iter().map(|chunk| chunk.findings.bytes()).sum();
-        let states = &self.states[self.counted.states..];
-        let state_bytes: usize = states.iter().map(StateRow::bytes).sum();
-        self.counted = Counted {
-            chunks: self.findings.len(),
-            transitions,
-            finding_bytes: self.counted.finding_bytes + finding_bytes,
-            states: self.states.len(),
-            state_bytes: self.counted.state_bytes + state_bytes,
-        };
-    }
-
-    /// Makes one chunk of what one epoch put out, if its chunks are small.
+    /// Makes one chunk of what one epoch put out of a table, if its chunks are small.
     pub(crate) fn join(&mut self) {
-        let small = self.transitions() < self.findings.len() * SMALL_CHUNK;
-        if self.findings.len() > 1 && small && self.bytes() < COLUMN_BYTES {
-            self.findings = Chunk::join(std::mem::take(&mut self.findings));
-            self.counted = Counted::default();
-            self.count();
-        }
+        self.findings.join();
+        self.verdicts.join();
+        self.states.join();
     }
 
     /// Puts out transitions of one resource's findings.
@@ -345,33 +274,26 @@ impl Output {
     ) {
         for row in rows {
             // Row by row, since every one may be large.
-            let findings = self.findings_of(head.source, head.ingested_at);
+            let findings = self.findings.of(head.source, head.ingested_at);
             findings.push(&head.subject, head.observed_at, std::iter::once(row));
         }
     }
 
-    /// Where findings of a source go that were taken in at a time.
-    fn findings_of(&mut self, source: &Arc<str>, ingested_at: Timestamp) -> &mut Findings {
-        let fits = |chunk: &Chunk| {
-            chunk.findings.bytes() < COLUMN_BYTES
-                && chunk.ingested_at == ingested_at
-                && chunk.source == *source
-        };
-        if !self.findings[self.counted.chunks..].last().is_some_and(fits) {
-            self.add_findings(Findings::default(), source, ingested_at);
-        }
-        let last = self.findings.len() - 1;
-        &mut self.findings[last].findings
+    /// Puts out what is true of one resource.
+    pub(crate) fn put_verdict(&mut self, head: &Head<'_>, told: Told, state_hash: Option<&str>) {
+        let verdicts = self.verdicts.of(head.source, head.ingested_at);
+        verdicts.push(&head.subject, head.observed_at, told, state_hash);
     }
 
-    /// Adds findings of a source that were taken in at a time.
-    pub(crate) fn add_findings(
+    /// Puts out a state of one resource; `None`: it was deleted.
+    pub(crate) fn put_state(
         &mut self,
-        findings: Findings,
-        source: &Arc<str>,
-        ingested_at: Timestamp,
+        head: &Head<'_>,
+        version: Option<u64>,
+        state: Option<String>,
     ) {
-        self.findings.push(Chunk { findings, source: Arc::clone(source), ingested_at });
+        let states = self.states.of(head.source, head.ingested_at);
+        states.push(&head.subject, head.observed_at, version, state);
     }
 
     /// The counts of one group.
@@ -395,11 +317,9 @@ impl Output {
 
     /// Appends what another shard or epoch put out.
     pub fn merge(&mut self, other: Self) {
-        self.count();
-        self.findings.extend(other.findings);
-        self.accepted.extend(other.accepted);
-        self.verdicts.extend(other.verdicts);
-        self.states.extend(other.states);
+        self.findings.append(other.findings);
+        self.verdicts.append(other.verdicts);
+        self.states.append(other.states);
         self.rejects.extend(other.rejects);
         for (key, counts) in other.checks {
             self.checks.entry(key).or_default().add(&counts);
@@ -416,7 +336,6 @@ impl Output {
         self.unread += other.unread;
         self.strayed += other.strayed;
         self.scrubbed.add(other.scrubbed);
-        self.count();
     }
 
     /// Observations that were older than what was known of their resource.
@@ -426,149 +345,58 @@ impl Output {
 
     /// Whether there is nothing to keep.
     pub fn is_empty(&self) -> bool {
-        self.transitions() == 0
-            && self.verdicts.is_empty()
-            && self.states.is_empty()
-            && self.rejects.is_empty()
-            && self.checks.is_empty()
+        self.rows() == 0 && self.rejects.is_empty() && self.checks.is_empty()
     }
 
     /// Takes the rows for the `findings` table, numbered from `sequence`.
     pub fn take_findings(&mut self, committed_at: Timestamp, sequence: u64) -> Vec<RecordBatch> {
-        self.counted = Counted::default();
-        Chunk::batches(std::mem::take(&mut self.findings), committed_at, sequence)
+        std::mem::take(&mut self.findings).batches(committed_at, sequence)
     }
 
-    /// Rows for the `verdicts` table, numbered from `sequence`.
-    pub fn verdicts_batches(&self, committed_at: Timestamp, sequence: u64) -> Vec<RecordBatch> {
-        let numbered = (sequence..).step_by(SEALED_ROWS);
-        let parts: Vec<_> = self.verdicts.chunks(SEALED_ROWS).zip(numbered).collect();
-        parts
-            .into_par_iter()
-            .map(|(rows, sequence)| sealed_verdicts(rows, committed_at, sequence))
-            .collect()
+    /// Takes the rows for the `verdicts` table, numbered from `sequence`.
+    pub fn take_verdicts(&mut self, committed_at: Timestamp, sequence: u64) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.verdicts).batches(committed_at, sequence)
     }
 
-    /// Rows for the `observations` table.
-    pub fn observations_batches(&self, committed_at: Timestamp) -> Vec<RecordBatch> {
-        let parts = self.states.par_chunks(SEALED_ROWS);
-        parts.map(|rows| sealed_states(rows, committed_at)).collect()
+    /// Takes the rows for the `observations` table.
+    pub fn take_states(&mut self, committed_at: Timestamp) -> Vec<RecordBatch> {
+        std::mem::take(&mut self.states).batches(committed_at, 0)
     }
 
     /// Rows for the `rejects` table.
     pub fn rejects_batch(&self, committed_at: Timestamp) -> RecordBatch {
         let rows = &self.rejects;
-        let mut c = Columns::default();
-        c.text(rows.iter().map(RejectRow::id));
-        c.text(rows.iter().map(|r| &*r.source));
-        c.ints(rows.iter().map(|r| r.position.offset));
-        c.ints(rows.iter().map(|r| r.position.line));
-        c.text(rows.iter().map(|r| r.code.name()));
-        c.text(rows.iter().map(|r| &*r.reason));
-        c.text(rows.iter().map(|r| &*r.hash));
-        c.ints(rows.iter().map(|r| r.size));
-        c.times(rows.iter().map(|r| r.ingested_at));
-        c.times(rows.iter().map(|_| committed_at));
-        c.batch(schema::rejects())
+        let columns = vec![
+            texts(rows.iter().map(RejectRow::id)),
+            texts(rows.iter().map(|row| &*row.source)),
+            ints(rows.iter().map(|row| row.position.offset as i64)),
+            ints(rows.iter().map(|row| row.position.line as i64)),
+            texts(rows.iter().map(|row| row.code.name())),
+            texts(rows.iter().map(|row| &*row.reason)),
+            texts(rows.iter().map(|row| &*row.hash)),
+            ints(rows.iter().map(|row| row.size as i64)),
+            times(rows.iter().map(|row| row.ingested_at)),
+            times(rows.iter().map(|_| committed_at)),
+        ];
+        RecordBatch::try_new(schema::rejects(), columns).expect("the columns follow the schema")
     }
 
     /// Rows for the `checks` table.
     pub fn checks_batch(&self, committed_at: Timestamp) -> RecordBatch {
         let rows = &self.checks;
-        let mut c = Columns::default();
-        c.times(rows.keys().map(|k| k.0));
-        c.text(rows.keys().map(|k| &*k.1));
-        c.text(rows.keys().map(|k| &*k.2));
-        c.text(rows.keys().map(|k| &*k.3));
-        c.text(rows.keys().map(|k| &*k.4));
-        for i in 0..7 {
-            c.ints(rows.values().map(|counts| counts.of()[i]));
-        }
-        c.times(rows.keys().map(|_| committed_at));
-        c.batch(schema::checks())
+        let mut columns = vec![
+            times(rows.keys().map(|key| key.0)),
+            texts(rows.keys().map(|key| &*key.1)),
+            texts(rows.keys().map(|key| &*key.2)),
+            texts(rows.keys().map(|key| &*key.3)),
+            texts(rows.keys().map(|key| &*key.4)),
+        ];
+        columns.extend((0..7).map(|i| ints(rows.values().map(|counts| counts.of()[i] as i64))));
+        columns.push(times(rows.keys().map(|_| committed_at)));
+        RecordBatch::try_new(schema::checks(), columns).expect("the columns follow the schema")
     }
 }
 
-fn sealed_verdicts(rows: &[VerdictRow], committed_at: Timestamp, sequence: u64) -> RecordBatch {
-    let mut c = Columns::default();
-    c.ints(sequence..sequence + rows.len() as u64);
-    c.text(rows.iter().map(|r| resource_id(r.head.key.parts())));
-    c.key(rows.iter().map(|r| &r.head));
-    c.optional(rows.iter().map(|r| r.head.address.as_deref()));
-    c.text(rows.iter().map(|r| &*r.head.environment));
-    c.text(rows.iter().map(|r| r.head.dialect.name()));
-    c.optional(rows.iter().map(|r| r.verdict.map(Verdict::name)));
-    c.optional(rows.iter().map(|r| r.reason.map(UnknownReason::name)));
-    c.push(Float64Array::from_iter_values(rows.iter().map(|r| r.score)));
-    c.optional(rows.iter().map(|r| r.severity.map(Severity::name)));
-    c.ints(rows.iter().map(|r| u64::from(r.findings)));
-    c.ints(rows.iter().map(|r| u64::from(r.leaves)));
-    c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
-    let last = rows.iter().map(|r| r.last_observed_at.map(Timestamp::micros));
-    c.push(last.collect::<TimestampMicrosecondArray>().with_timezone("UTC"));
-    c.optional(rows.iter().map(|r| r.state_hash.as_deref()));
-    c.tail(rows.iter().map(|r| &r.head), committed_at);
-    c.batch(schema::verdicts())
-}
-
-fn sealed_states(rows: &[StateRow], committed_at: Timestamp) -> RecordBatch {
-    let mut c = Columns::default();
-    c.key(rows.iter().map(|r| &r.head));
-    c.text(rows.iter().map(|r| &*r.head.environment));
-    c.text(rows.iter().map(|r| r.head.dialect.name()));
-    c.push(rows.iter().map(|r| Some(r.state.is_none())).collect::<BooleanArray>());
-    c.push(rows.iter().map(|r| r.version.map(|v| v as i64)).collect::<Int64Array>());
-    // States are most of the bytes: a column that grew would copy them again and again.
-    let bytes = rows.iter().map(StateRow::bytes).sum();
-    let mut states = StringBuilder::with_capacity(rows.len(), bytes);
-    rows.iter().for_each(|r| states.append_option(r.state.as_deref()));
-    c.push(states.finish());
-    c.text(rows.iter().map(|r| &*r.head.source));
-    c.times(rows.iter().map(|r| r.head.observed_at));
-    c.times(rows.iter().map(|r| r.head.ingested_at));
-    c.times(rows.iter().map(|_| committed_at));
-    c.batch(schema::observations())
-}
-
-#[derive(Default)]
-struct Columns(Vec<ArrayRef>);
-
-impl Columns {
-    fn push(&mut self, array: impl arrow::array::Array + 'static) {
-        self.0.push(Arc::new(array));
-    }
-    fn text<S: AsRef<str>>(&mut self, values: impl Iterator<Item = S>) {
-        self.push(StringArray::from_iter_values(values));
-    }
-    fn optional<'a>(&mut self, values: impl Iterator<Item = Option<&'a str>>) {
-        self.push(values.collect::<StringArray>());
-    }
-    fn ints(&mut self, values: impl Iterator<Item = u64>) {
-        self.push(Int64Array::from_iter_values(values.map(|v| v as i64)));
-    }
-    fn times(&mut self, values: impl Iterator<Item = Timestamp>) {
-        let array = TimestampMicrosecondArray::from_iter_values(values.map(Timestamp::micros));
-        self.push(array.with_timezone("UTC"));
-    }
-    fn key<'a>(&mut self, heads: impl Iterator<Item = &'a RowHead>) {
-        let heads: Vec<&RowHead> = heads.collect();
-        for part in 0..5 {
-            self.text(heads.iter().map(|head| head.key.parts()[part]));
-        }
-    }
-    fn tail<'a>(
-        &mut self,
-        heads: impl Iterator<Item = &'a RowHead> + Clone,
-        committed_at: Timestamp,
-    ) {
-        self.text(heads.clone().map(|head| &*head.baseline));
-        self.ints(heads.clone().map(|head| u64::from(head.baseline_version)));
-        self.text(heads.clone().map(|head| &*head.source));
-        self.times(heads.clone().map(|head| head.observed_at));
-        self.times(heads.clone().map(|head| head.ingested_at));
-        self.times(heads.map(|_| committed_at));
-    }
-    fn batch(self, schema: SchemaRef) -> RecordBatch {
-        RecordBatch::try_new(schema, self.0).expect("the columns follow the schema")
-    }
+fn texts<S: AsRef<str>>(values: impl Iterator<Item = S>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
 }

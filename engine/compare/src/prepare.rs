@@ -7,20 +7,23 @@
 //! changed since the last. The result is that of [`compare`](crate::compare) over the whole states:
 //! units differ only below objects that both sides have, and those are compared member by member.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use deployforge_canon::fold::plainly_differ;
 use deployforge_canon::{DeclaredText, Differing, Guide, fingerprint, locate, value_at};
 use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason, Verdict};
 
+use crate::chunks::Columns;
 use crate::claim::tree;
+use crate::columns::COLUMN_BYTES;
 use crate::diff::{Score, compare, compare_at};
 use crate::entry::Entry;
-use crate::findings::{COLUMN_BYTES, Findings, OpenFinding};
+use crate::findings::{Findings, OpenFinding};
 use crate::judge::{Judgement, finding_of, subject};
 use crate::route::{NOTHING, Routed, Routes};
 use crate::rows::BaselineRow;
 use crate::shard::{Context, Shard, Tools};
+use crate::verdicts::{Told, Verdicts};
 
 /// The rows of a frame, sorted by shard, and what is known of those that changed.
 #[derive(Debug, Default)]
@@ -31,6 +34,10 @@ pub struct Prepared {
     /// Their findings as they would be put out if none was open before. What was observed at
     /// [`WHEN_TAKEN_IN`] does not say when.
     findings: Mutex<Findings>,
+    /// What would be put out of those that are seen for the first time and in sync, timed likewise.
+    verdicts: Mutex<Verdicts>,
+    /// Which of them is that of a row, or [`NOTHING`]; empty: there are none.
+    verdict_of: Vec<u32>,
     /// Rows whose fingerprints settle them and that were compared all the same.
     pub(crate) scrubbed: Scrubbed,
 }
@@ -104,6 +111,12 @@ impl Prepared {
     ) -> Self {
         let prepare = Prepare { context, frame };
         let mut scrubbed = Scrubbed::default();
+        let (mut verdicts, mut verdict_of) = (Verdicts::default(), Vec::new());
+        let mut in_sync = |entry: &Entry, routed: &Routed| {
+            if prepare.is_first(entry) {
+                prepare.put_verdict(entry, routed, &mut verdicts, &mut verdict_of);
+            }
+        };
         let mut unsettled = Vec::new();
         for (k, (shard, routed)) in found.iter_mut().enumerate() {
             let shard = &shards[usize::from(*shard)];
@@ -122,7 +135,10 @@ impl Prepared {
             };
             if !settled {
                 unsettled.push((k as u32, at));
-            } else if routed.raw % SCRUB_ONE_IN == 0 {
+                continue;
+            }
+            in_sync(entry, routed);
+            if routed.raw % SCRUB_ONE_IN == 0 {
                 scrubbed.add(prepare.scrub(shard, routed, tools));
             }
         }
@@ -146,6 +162,7 @@ impl Prepared {
                 };
                 let Some(compared) = &mut change.compared else {
                     (routed.change, routed.canonical) = (SAME, change.canonical);
+                    in_sync(entry, routed);
                     continue;
                 };
                 if changes.is_empty() {
@@ -158,23 +175,24 @@ impl Prepared {
             }
         }
         let routes = Routes::sort(&found, shards.len());
-        Self { routes, changes, findings: Mutex::new(findings), scrubbed }
+        let (findings, verdicts) = (Mutex::new(findings), Mutex::new(verdicts));
+        Self { routes, changes, findings, verdicts, verdict_of, scrubbed }
     }
 
-    /// The prepared findings that were accepted, in their order; each of `accepted` is the first and
-    /// how many. `whole`: no row of the frame is judged after this, so they may be taken instead of
-    /// copied.
-    pub(crate) fn take_findings(&self, accepted: &[(u32, u32)], whole: bool) -> Findings {
-        let mut findings = self.findings.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows: usize = accepted.iter().map(|(_, length)| *length as usize).sum();
-        if whole && rows == findings.len() {
-            return std::mem::take(&mut *findings).shrunk();
-        }
-        let mut keep = vec![false; findings.len()];
-        for (first, length) in accepted {
-            keep[*first as usize..(first + length) as usize].fill(true);
-        }
-        findings.filter(&keep)
+    /// The prepared findings.
+    pub(crate) fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The prepared verdicts.
+    pub(crate) fn verdicts(&self) -> MutexGuard<'_, Verdicts> {
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which of the prepared verdicts is that of a row that is seen for the first time, and in sync.
+    #[inline]
+    pub(crate) fn verdict_of(&self, routed: &Routed) -> Option<u32> {
+        self.verdict_of.get(routed.row as usize).copied().filter(|at| *at != NOTHING)
     }
 
     /// Takes what is known of a row.
@@ -237,6 +255,36 @@ impl Prepare<'_> {
         std::hint::black_box(read);
     }
 
+    /// Whether an observation that agrees with the baseline is the first there is of a resource.
+    fn is_first(&self, entry: &Entry) -> bool {
+        self.context.settings.tables.verdicts
+            && entry.is_untouched()
+            && entry.is_plain(self.frame.dialect)
+    }
+
+    /// Writes the verdict down as it would be put out if nothing else is known by then.
+    fn put_verdict(
+        &self,
+        entry: &Entry,
+        routed: &Routed,
+        verdicts: &mut Verdicts,
+        verdict_of: &mut Vec<u32>,
+    ) {
+        let (row, rows) = (routed.row as usize, self.frame.len());
+        let Some(expected) = self.context.row(entry) else { return };
+        if verdict_of.is_empty() {
+            // Many, or few of many: then there is little to be gained.
+            *verdicts = Verdicts::with_capacity(rows);
+            verdict_of.resize(rows, NOTHING);
+        }
+        verdict_of[row] = verdicts.rows() as u32;
+        let key = key(self.frame, row, entry, expected);
+        let subject = subject(self.context, entry, key, expected.address(), self.frame.dialect);
+        let observed_at = routed.observed_at().unwrap_or(WHEN_TAKEN_IN);
+        let told = Told::in_sync(expected.leaves(), routed.version(), observed_at);
+        verdicts.push(&subject, observed_at, told, None);
+    }
+
     /// Writes the findings down as they would be put out if none was open before.
     fn put_findings(
         &self,
@@ -254,7 +302,7 @@ impl Prepare<'_> {
         if found.is_empty() || findings.bytes() + more >= COLUMN_BYTES {
             return;
         }
-        compared.rows = Some((findings.len() as u32, found.len() as u32));
+        compared.rows = Some((findings.rows() as u32, found.len() as u32));
         let dialect = self.frame.dialect;
         let subject = subject(self.context, entry, key, expected.address(), dialect);
         let observed_at = routed.observed_at().unwrap_or(WHEN_TAKEN_IN);

@@ -315,7 +315,7 @@ impl Shard {
                 let short = Short::new(context, frame, origin, sequence, number);
                 for routed in routed {
                     if routed.is_unmapped()
-                        || (!short.settles(self, routed, out)
+                        || (!short.settles(self, routed, prepared, out)
                             && !short.differs(self, routed, prepared, tools, out))
                     {
                         self.read(context, frame, reader, routed, origin, sequence, tools, out);

@@ -8,9 +8,9 @@
 use deployforge_model::{Frame, Timestamp, Verdict};
 
 use crate::entry::Entry;
-use crate::judge::{head, settle, state_hash, verdict_row};
+use crate::judge::{head, settle, state_hash, told};
 use crate::order::{Order, latest, order};
-use crate::output::{Head, Output, StateRow};
+use crate::output::{Head, Output};
 use crate::prepare::{Change, Compared, Known, Prepare, Prepared, key};
 use crate::route::Routed;
 use crate::rows::BaselineRow;
@@ -39,7 +39,13 @@ impl<'a> Short<'a> {
 
     /// Level 0: the raw text is that of the last observation, or of the baseline.
     #[inline]
-    pub(crate) fn settles(&self, shard: &mut Shard, routed: &Routed, out: &mut Output) -> bool {
+    pub(crate) fn settles(
+        &self,
+        shard: &mut Shard,
+        routed: &Routed,
+        prepared: &Prepared,
+        out: &mut Output,
+    ) -> bool {
         let Some(at) = shard.place_of(routed) else { return false };
         let entry = shard.at_mut(at);
         if entry.raw != routed.raw || !self.context.settings.levels.fingerprint {
@@ -48,11 +54,12 @@ impl<'a> Short<'a> {
         if !(entry.is_plain(self.frame.dialect) || is_known_unmanaged(entry)) {
             return false;
         }
+        let verdict = prepared.verdict_of(routed).filter(|_| entry.is_untouched());
         if !self.take_note(entry, routed, out) {
             return true;
         }
         out.levels.fingerprint += 1;
-        self.agree(entry, out);
+        self.agree(entry, routed, verdict, out);
         true
     }
 
@@ -85,17 +92,19 @@ impl<'a> Short<'a> {
         (routed.version(), observed_at.min(latest(self.origin)))
     }
 
-    /// The content is that of the last judgement, or, before any, of the baseline.
+    /// The content is that of the last judgement, or, before any, of the baseline. `prepared`: where the
+    /// verdict on it stands, if it was prepared and holds.
     #[inline]
-    fn agree(&self, entry: &mut Entry, out: &mut Output) {
-        if entry.verdict().is_none()
-            && entry.settle_in_sync()
-            && self.context.settings.tables.verdicts
-            && let Some(row) = self.context.row(entry)
-        {
-            let head = self.head(entry, row, row.parts());
-            let version = entry.version();
-            out.verdicts.push(verdict_row(self.context, entry, head, version, None));
+    fn agree(&self, entry: &mut Entry, routed: &Routed, prepared: Option<u32>, out: &mut Output) {
+        let first = entry.verdict().is_none() && entry.settle_in_sync();
+        if first && self.context.settings.tables.verdicts {
+            if let Some(at) = prepared {
+                out.accepted.verdicts.push((self.segment, at, 1));
+            } else if let Some(expected) = self.context.row(entry) {
+                let key = key(self.frame, routed.row as usize, entry, expected);
+                let head = self.head(entry, expected, key);
+                out.put_verdict(&head, told(self.context, entry, entry.version()), None);
+            }
         }
         out.counts(entry.group).count(entry.verdict());
     }
@@ -142,6 +151,7 @@ impl<'a> Short<'a> {
         let entry = shard.at_mut(at);
         // What an earlier row of the epoch put out has to stand before what this one does.
         let first = entry.seen != self.sequence;
+        let verdict = prepared.verdict_of(routed).filter(|_| entry.is_untouched());
         self.take_note(entry, routed, out);
         entry.raw = routed.raw;
         match compared {
@@ -155,7 +165,7 @@ impl<'a> Short<'a> {
             }
             _ => {
                 out.levels.canonical += 1;
-                self.agree(entry, out);
+                self.agree(entry, routed, verdict, out);
             }
         }
         true
@@ -176,8 +186,7 @@ impl<'a> Short<'a> {
             new = keeps && known != Some(&digest);
             if new && context.settings.tables.observations {
                 let version = self.frame.version(row);
-                let head = head(entry).to_owned();
-                out.states.push(StateRow { head, version, state: Some(text) });
+                out.put_state(&head(entry), version, Some(text));
             }
             if keeps {
                 entry.detail().state_hash = Some(digest.clone());

@@ -23,8 +23,8 @@ use crate::comparator::{Comparator, SHARDS};
 use crate::diff::compare;
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
-use crate::judge::{Judgement, conclude, head, settle, state_hash, verdict_row};
-use crate::output::{Head, Output, StateRow};
+use crate::judge::{Judgement, conclude, head, settle, state_hash, told};
+use crate::output::{Head, Output};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Settings, Shard, Tools};
 
@@ -199,7 +199,7 @@ impl Heir<'_> {
         self.group(entry);
         let (context, origin) = (self.context, self.origin);
         let moved = self.moved(entry);
-        let verdicts = done.output.verdicts.len();
+        let verdicts = done.output.verdict_transitions();
         done.judged += u64::from(moved || !matches!(next, Next::Stands));
         let state_hash = match observed {
             Some((_, text)) if !matches!(next, Next::Stands) && state_hash.is_none() => {
@@ -227,7 +227,7 @@ impl Heir<'_> {
                 done.unsettled.extend(key.map(|key| Unsettled { key128, key, state_hash }));
             }
         }
-        if moved && done.output.verdicts.len() == verdicts {
+        if moved && done.output.verdict_transitions() == verdicts {
             put_moved(context, entry, origin, &mut done.output);
         }
     }
@@ -450,8 +450,7 @@ fn remember(
     let identity = entry.identity().map(|of| (Arc::clone(&of.key), of.dialect));
     let head = head_of(context, entry, identity.as_ref(), origin, at)?;
     if tables.observations {
-        let (head, version) = (head.to_owned(), entry.version());
-        out.states.push(StateRow { head, version, state: Some(text) });
+        out.put_state(&head, entry.version(), Some(text));
     }
     entry.detail().state_hash = Some(hash.clone());
     Some(hash)
@@ -483,8 +482,7 @@ fn put_moved(context: &Context, entry: &Entry, origin: &BatchOrigin, out: &mut O
     let open = entry.findings().iter().filter(|finding| finding.counts());
     out.put_findings(&head, open.map(|finding| (Transition::Changed, finding)));
     if context.settings.tables.verdicts {
-        let hash = entry.state_hash().map(Into::into);
-        out.verdicts.push(verdict_row(context, entry, head, entry.version(), hash));
+        out.put_verdict(&head, told(context, entry, entry.version()), entry.state_hash());
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use deployforge_compare::{Output, VerdictRow};
-use deployforge_model::Partition;
+use deployforge_compare::Output;
+use deployforge_model::{Partition, Verdict};
 use metrics::{counter, gauge, histogram};
 
 use crate::{Totals, WorkerTotals};
@@ -75,10 +75,9 @@ impl Meter {
     pub(crate) fn begins(&mut self, output: Option<&Output>) {
         self.under_way = self.taken.take().filter(|_| output.is_some());
         let Some(output) = output else { return };
-        let name = |row: &VerdictRow| row.verdict.map_or("gone", deployforge_model::Verdict::name);
         let mut verdicts: BTreeMap<&'static str, u64> = BTreeMap::new();
-        for row in &output.verdicts {
-            *verdicts.entry(name(row)).or_default() += 1;
+        for row in output.verdicts() {
+            *verdicts.entry(row.verdict.map_or("gone", Verdict::name)).or_default() += 1;
         }
         for (verdict, count) in verdicts {
             counter!("deployforge_verdicts_total", "verdict" => verdict).increment(count);

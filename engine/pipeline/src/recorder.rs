@@ -91,12 +91,12 @@ impl Recorder {
         };
         let findings = output.take_findings(now, self.sequence);
         let after = self.sequence + rows(&findings);
-        let verdicts = output.verdicts_batches(now, after);
+        let verdicts = output.take_verdicts(now, after);
         let next = after + rows(&verdicts);
         let mut written = Vec::new();
         for (table, batches) in [
             (Table::Findings, findings),
-            (Table::Observations, output.observations_batches(now)),
+            (Table::Observations, output.take_states(now)),
             (Table::Rejects, vec![output.rejects_batch(now)]),
             (Table::Checks, vec![output.checks_batch(now)]),
             (Table::Verdicts, verdicts),

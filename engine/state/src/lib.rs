@@ -12,6 +12,7 @@
 //! What is deliberately absent: what is in a baseline, and the history (`deployforge-history`).
 
 mod baselines;
+mod fingerprints;
 mod frontier;
 mod keys;
 mod rows;

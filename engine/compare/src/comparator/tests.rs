@@ -71,6 +71,25 @@ fn settings() -> Settings {
 }
 
 #[test]
+fn fingerprints_of_what_holds_a_secret_are_not_kept() {
+    let canon = Canon::default();
+    let mut builder = BaselineBuilder::new(&canon, 1);
+    for (id, state) in
+        [("a", r#"{"n":1}"#), ("b", r#"{"n":1,"password":"x"}"#), ("c", r#"{"n":2}"#)]
+    {
+        builder.add(&observation(id, state, 1)).expect("a state");
+    }
+    let mut hidden = observation("d", r#"{"n":1}"#, 1);
+    hidden.sensitive.push("/n".into());
+    builder.add(&hidden).expect("a state");
+    let baseline = builder.build(info(false));
+    let kept = baseline.kept_raw();
+    assert_eq!((kept[0], kept[2]), (baseline.raw[0], baseline.raw[2]));
+    assert_eq!((kept[1], kept[3]), (0, 0));
+    assert!(baseline.raw.iter().all(|raw| *raw != 0));
+}
+
+#[test]
 fn text_that_memory_does_not_hold_is_not_read() {
     let canon = Canon::default();
     let mut builder = BaselineBuilder::new(&canon, 1);
@@ -154,11 +173,14 @@ fn the_same_again_puts_out_nothing() {
     let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
     let seen = observation("v", r#"{"a":2}"#, 5);
     let first = observe(&mut comparator, &seen);
-    assert_eq!((first.transitions(), first.verdicts.len(), first.states.len()), (1, 1, 1));
+    assert_eq!(
+        (first.transitions(), first.verdict_transitions(), first.changed_states()),
+        (1, 1, 1)
+    );
     for again in [&seen, &observation("v", r#"{ "a": 2.0 }"#, 6)] {
         let output = observe(&mut comparator, again);
-        assert!(output.transitions() == 0 && output.verdicts.is_empty());
-        assert!(output.states.is_empty(), "a cosmetic change is no change");
+        assert!(output.transitions() + output.verdict_transitions() == 0);
+        assert!(output.changed_states() == 0, "a cosmetic change is no change");
     }
     let late = observe(&mut comparator, &observation("v", r#"{"a":1}"#, 4));
     assert_eq!(late.late(), 1);

@@ -15,8 +15,8 @@ const OWNER: Owner = Owner(1);
 /// What an output says, but for the times at which it was said.
 fn told(output: &Output) -> Vec<String> {
     let findings = output.findings().map(|row| format!("{row:?}"));
-    let verdicts = output.verdicts.iter().map(|row| format!("{row:?}"));
-    let states = output.states.iter().map(|row| format!("{row:?}"));
+    let verdicts = output.verdicts().map(|row| format!("{row:?}"));
+    let states = output.states().map(|row| format!("{row:?}"));
     let mut told: Vec<String> = findings.chain(verdicts).chain(states).collect();
     told.sort();
     told

@@ -111,8 +111,8 @@ fn origin() -> BatchOrigin {
 /// Everything that goes into the history, as text, sorted.
 fn rows(output: &Output) -> BTreeSet<String> {
     let findings = output.findings().map(|row| format!("{row:?}"));
-    let verdicts = output.verdicts.iter().map(|row| format!("{row:?}"));
-    let states = output.states.iter().map(|row| format!("{row:?}"));
+    let verdicts = output.verdicts().map(|row| format!("{row:?}"));
+    let states = output.states().map(|row| format!("{row:?}"));
     let checks = output.checks.iter().map(|row| format!("{row:?}"));
     findings.chain(verdicts).chain(states).chain(checks).collect()
 }

@@ -106,17 +106,17 @@ fn baselines(
     keys: &HashKeys,
     dir: Option<&DataDir>,
 ) -> Result<(Vec<Baseline>, Vec<RejectRow>), CommandError> {
+    let canon = setup::canon(config, keys)?;
     let mut all = Vec::new();
     let mut files = Vec::new();
     for spec in &args.baselines {
         match (spec.strip_prefix('@'), dir) {
-            (Some(name), Some(dir)) => all.push(stored(dir, name)?),
+            (Some(name), Some(dir)) => all.push(stored(dir, name, Some(&canon))?),
             _ => files.push(spec.clone()),
         }
     }
     let mut rejects = Vec::new();
     if !files.is_empty() {
-        let canon = setup::canon(config, keys)?;
         let defaults = setup::key_defaults(&args.judge);
         let spill = dir.map_or_else(std::env::temp_dir, |dir| dir.root().to_owned());
         let seed = (&canon, keys.seed);

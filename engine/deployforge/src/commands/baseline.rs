@@ -13,7 +13,7 @@ use deployforge_pipeline::Engine;
 use deployforge_state::{DataDir, Manifest};
 use serde::Serialize;
 
-use super::stream::{from_files, keep_rejects, split_version, stored};
+use super::stream::{from_files, keep_fingerprints, keep_rejects, split_version, stored};
 use crate::cli::{Baseline, Cli, DiffFormat, Judge, ReportFormat};
 use crate::config::{self, ConfigFile};
 use crate::error::{CommandError, CommandResult, Outcome};
@@ -104,6 +104,7 @@ impl Import<'_> {
         };
         let (manifest, new) =
             dir.save_baseline(manifest, &schema::baseline(), &mut read.baseline.rows.batches())?;
+        keep_fingerprints(&dir, &manifest, &read.baseline, &canon);
         let Manifest { name, version, kind, resources, .. } = &manifest;
         if new {
             println!("imported {name}@{version}: {resources} resources, {}", kind.name());
@@ -240,9 +241,9 @@ fn compare(dir: &DataDir, expected: &str, observed: &str, format: ReportFormat) 
     let keys = HashKeys::of(dir);
     let settings = setup::settings(&ConfigFile::default(), &Judge::default(), &keys, false)?;
     let canon = settings.canon.clone();
-    let comparator = Comparator::new(settings, vec![stored(dir, expected)?]);
+    let comparator = Comparator::new(settings, vec![stored(dir, expected, None)?]);
     let mut engine = Engine::new(comparator, setup::clock(), HashSet::default());
-    let other = stored(dir, observed)?;
+    let other = stored(dir, observed, None)?;
     let rows = &other.rows;
     let mut builder = ObservationBatchBuilder::new(keys.seed);
     for i in 0..rows.len() {

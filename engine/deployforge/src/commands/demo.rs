@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use deployforge_compare::{Baseline, Comparator, FindingRow, Output, RowHead};
+use deployforge_compare::{Baseline, Comparator, FindingRow, Output, VerdictRow};
 use deployforge_formats::KeyDefaults;
 use deployforge_model::{BaselineKind, FindingKind, Timestamp, Transition, Verdict, schema};
 use deployforge_pipeline::{Engine, Input};
@@ -13,7 +13,7 @@ use deployforge_state::{DataDir, Manifest, Purpose};
 use deployforge_store::Options;
 
 use super::run::Stream;
-use super::stream::{from_files, inputs, say_totals, show};
+use super::stream::{from_files, inputs, keep_fingerprints, say_totals, show};
 use crate::cli::{Cli, Demo, Judge};
 use crate::config::{CommitConfig, ConfigFile};
 use crate::error::{CommandError, CommandResult, Outcome};
@@ -166,6 +166,7 @@ fn import(
         };
         let (manifest, _) =
             dir.save_baseline(manifest, &schema::baseline(), &mut read.baseline.rows.batches())?;
+        keep_fingerprints(dir, &manifest, &read.baseline, &canon);
         if !cli.quiet {
             anstream::eprintln!(
                 "baseline {name}@{}: {} resources, {}",
@@ -195,16 +196,15 @@ fn stream_files(root: &Path) -> Result<Vec<Input>, CommandError> {
 /// and verdicts were printed before.
 fn print_events(output: &Output, shown: (usize, usize)) {
     let mut lines: Vec<(Timestamp, String)> = Vec::new();
-    for row in &output.verdicts[shown.1..] {
+    for row in output.verdicts().skip(shown.1) {
         let event = match row.verdict {
             Some(Verdict::Missing) => ("missing", RED),
             Some(Verdict::Unmanaged) => ("unmanaged", YELLOW),
             None => ("gone", DIM),
             _ => continue,
         };
-        let RowHead { key, address, environment, observed_at, .. } = &row.head;
-        let what = (key.parts(), address.as_deref(), &**environment);
-        lines.push((*observed_at, event_line(*observed_at, what, event, "")));
+        let VerdictRow { key, address, environment, observed_at, .. } = row;
+        lines.push((observed_at, event_line(observed_at, (key, address, environment), event, "")));
     }
     for row in output.findings().skip(shown.0).filter(FindingRow::counts) {
         let event = match row.transition {

@@ -366,7 +366,7 @@ impl Stream<'_> {
         if let Some(watch) = &mut self.on_output {
             watch(pending, self.shown);
         }
-        self.shown = (pending.transitions(), pending.verdicts.len());
+        self.shown = (pending.transitions(), pending.verdict_transitions());
     }
 
     /// Rows and the files that they came of in one commit; then the frontier says so too.

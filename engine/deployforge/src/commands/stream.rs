@@ -8,7 +8,7 @@ use deployforge_compare::{Baseline, BaselineRows, RejectRow};
 use deployforge_formats::KeyDefaults;
 use deployforge_model::{BaselineInfo, BaselineKind};
 use deployforge_pipeline::{Engine, Input, InputSpec, Totals, import};
-use deployforge_state::DataDir;
+use deployforge_state::{DataDir, Manifest};
 use deployforge_store::Options;
 use indicatif::ProgressBar;
 
@@ -35,12 +35,35 @@ pub(crate) fn split_version(text: &str) -> Result<(&str, Option<u32>), CommandEr
     }
 }
 
-/// An imported baseline out of the data directory.
-pub(crate) fn stored(dir: &DataDir, text: &str) -> Result<Baseline, CommandError> {
+/// An imported baseline out of the data directory. `canon` is how observations will become canonical, if
+/// any are to be compared with it in the words in which they come.
+pub(crate) fn stored(
+    dir: &DataDir,
+    text: &str,
+    canon: Option<&Canon>,
+) -> Result<Baseline, CommandError> {
     let (name, version) = split_version(text)?;
     let (manifest, rows) = dir.load_baseline(name, version)?;
     let rows = BaselineRows::new(&rows)?;
-    Ok(Baseline { info: manifest.info(), rows, raw: Vec::new() })
+    let raw = canon.map(|canon| dir.fingerprints(&manifest, &canon.stamp()));
+    Ok(Baseline { info: manifest.info(), rows, raw: raw.unwrap_or_default() })
+}
+
+/// Keeps what an imported baseline was read from, as fingerprints. Without them it is as good, only
+/// slower at first.
+pub(crate) fn keep_fingerprints(
+    dir: &DataDir,
+    manifest: &Manifest,
+    baseline: &Baseline,
+    canon: &Canon,
+) {
+    if let Err(error) = dir.save_fingerprints(manifest, &canon.stamp(), &baseline.kept_raw()) {
+        anstream::eprintln!(
+            "{}note:{} the first observation of each resource will take longer: {error}",
+            render::CYAN,
+            render::RESET
+        );
+    }
 }
 
 /// What reading a baseline from files came to.

@@ -101,8 +101,9 @@ impl Versions {
 
     /// A comparator over what verdicts in the history were judged by, as far as it is still there.
     pub(super) fn load_before(&self, dir: &DataDir, stamp: &Stamp) -> Comparator {
-        let there =
-            |(name, version): &(&String, &u32)| stored(dir, &format!("{name}@{version}")).ok();
+        let there = |(name, version): &(&String, &u32)| {
+            stored(dir, &format!("{name}@{version}"), None).ok()
+        };
         let baselines = stamp.baselines.iter().filter_map(|one| there(&one)).collect();
         Comparator::new(self.settings.clone(), baselines)
     }
@@ -279,7 +280,8 @@ fn load(
     baselines: &BTreeMap<String, u32>,
     settings: Settings,
 ) -> Result<Comparator, CommandError> {
-    let load = |(name, version): (&String, &u32)| stored(dir, &format!("{name}@{version}"));
+    let canon = Some(&settings.canon);
+    let load = |(name, version): (&String, &u32)| stored(dir, &format!("{name}@{version}"), canon);
     let baselines = baselines.iter().map(load).collect::<Result<_, _>>()?;
     Ok(Comparator::new(settings, baselines))
 }
