@@ -27,20 +27,22 @@ fn main() {
     };
     generate("base.ndjson", &[]);
     generate("seen.ndjson", &["--round", "1", "--drift", "0.02"]);
+    generate("again.ndjson", &["--round", "2", "--drift", "0.02"]);
     for (topic, partitions) in [("one", 1), ("two", 2)] {
         broker.topic(topic, partitions);
         fill(&broker, topic, &lab.path("seen.ndjson"));
     }
     let _ = lab.run(&["baseline", "import", "base", "base.ndjson", "-q"]).exits(0);
-    println!(
-        "| run | drained, messages/s | checked and committed, messages/s | ratio |\n|---|---|---|---|"
-    );
-    for run in 0..runs {
-        let drained = items as f64 / drain(&broker, "one", items).as_secs_f64();
-        let seconds = checked(&lab, &broker, run);
-        let rate = items as f64 / seconds;
-        println!("| {run} | {drained:.0} | {rate:.0} | {:.2} |", rate / drained);
-    }
+    println!("Seen for the first time:\n");
+    ratios(&broker, (items, runs), &|run| {
+        checked(&lab, &broker, ("data", &format!("first-{run}")))
+    });
+    fill(&broker, "one", &lab.path("again.ndjson"));
+    println!("\nSeen before:\n");
+    let known = format!("first-{}", runs - 1);
+    ratios(&broker, (items, runs), &|run| {
+        checked(&lab, &broker, (&known, &format!("again-{run}")))
+    });
     println!("\n| run | one worker, s | two workers, s | times |\n|---|---|---|---|");
     for run in 0..runs {
         let one = committed(&lab, &broker, &format!("one-{run}"), 1).as_secs_f64();
@@ -89,27 +91,42 @@ fn drain(broker: &Broker, topic: &str, items: u64) -> Duration {
     began.elapsed()
 }
 
-/// A copy of the data directory, in which nothing was read yet.
-fn fresh(lab: &Lab, name: &str) {
-    let status = Command::new("cp").arg("-r").arg(lab.path("data")).arg(lab.path(name)).status();
+/// What is checked in a second, against what is drained in one: before it and after it, since the machine
+/// wanders.
+fn ratios(broker: &Broker, (items, runs): (u64, u64), checked: &dyn Fn(u64) -> f64) {
+    println!(
+        "| run | drained before and after, messages/s | checked and committed, messages/s | ratio |\n|---|---|---|---|"
+    );
+    let drained = || items as f64 / drain(broker, "one", items).as_secs_f64();
+    for run in 0..runs {
+        let before = drained();
+        let rate = items as f64 / checked(run);
+        let after = drained();
+        let ratio = rate * 2.0 / (before + after);
+        println!("| {run} | {before:.0}; {after:.0} | {rate:.0} | {ratio:.2} |");
+    }
+}
+
+/// A copy of a data directory.
+fn copy(lab: &Lab, from: &str, to: &str) {
+    let status = Command::new("cp").arg("-r").arg(lab.path(from)).arg(lab.path(to)).status();
     assert!(status.expect("`cp` can be started").success());
 }
 
-/// Seconds from the first message to the last commit, as the engine says.
-fn checked(lab: &Lab, broker: &Broker, run: u64) -> f64 {
-    let dir = format!("checked-{run}");
-    fresh(lab, &dir);
-    let source = format!("kafka://{}/one?group=checked-{run}", broker.address());
-    let done = lab.run(&["run", "--once", "--data-dir", &dir, "--source", &source]);
+/// Goes on in a copy of a data directory: seconds from the first message to the last commit, as the
+/// engine says.
+fn checked(lab: &Lab, broker: &Broker, (from, to): (&str, &str)) -> f64 {
+    copy(lab, from, to);
+    let source = format!("kafka://{}/one?group={to}", broker.address());
+    let done = lab.run(&["run", "--once", "--data-dir", to, "--source", &source]);
     let said = done.stderr.lines().find_map(|line| line.split(" messages in ").nth(1));
     let seconds = said.and_then(|said| said.split(' ').next()?.parse().ok());
-    std::fs::remove_dir_all(lab.path(&dir)).expect("our own folder");
     seconds.unwrap_or_else(|| panic!("{}", done.stderr))
 }
 
 /// From the first commit that the group's tools see to the last.
 fn committed(lab: &Lab, broker: &Broker, group: &str, workers: usize) -> Duration {
-    fresh(lab, group);
+    copy(lab, "data", group);
     let source = format!("kafka://{}/two?group={group}", broker.address());
     let run = || {
         let log = format!("{group}.log");
