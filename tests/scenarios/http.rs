@@ -45,7 +45,13 @@ impl Service {
     }
 
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(&mut self, more: &[&str]) {
         let mut command = self.lab.command(&["run", "-c", "http.yaml"]);
+        command.args(more);
         command.env("INVENTORY_TOKEN", "example-token");
         self.run = Some(Started::of(command, "run -c http.yaml".to_owned(), Vec::new()));
         let ready = || self.operations.get("/readyz").status == 200;

@@ -118,6 +118,26 @@ fn every_event_is_documented() {
 }
 
 #[test]
+fn events_are_json_where_that_is_wanted() {
+    let mut service = Service::new("", "");
+    let said = service.stop();
+    assert!(said.contains(" event=\"listening\" "), "{said}");
+    service.start_with(&["--log-format", "json"]);
+    let said = service.stop();
+    let objects: Vec<serde_json::Value> = said
+        .lines()
+        .filter(|line| line.starts_with('{'))
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect();
+    let listening: Vec<_> = objects.iter().filter(|one| one["event"] == "listening").collect();
+    assert_eq!(listening.len(), 2, "{said}");
+    for member in ["timestamp", "level", "name", "address", "message"] {
+        assert!(listening[0][member].is_string(), "no {member}: {}", listening[0]);
+    }
+    assert!(!said.contains(" event=\""), "{said}");
+}
+
+#[test]
 fn a_configuration_is_read_again_where_it_can_change() {
     let mut service = Service::new("", "commit: {interval_seconds: 0.2}");
     service.post(vm("b", 2).at(1).line()).is(200).json();

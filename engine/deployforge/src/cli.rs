@@ -29,6 +29,15 @@ pub(crate) struct Cli {
     /// Say less on stderr: no progress, no notes.
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
+    /// How operational events are logged on stderr: lines for people, or JSON objects.
+    #[arg(long, global = true, env = "DEPLOYFORGE_LOG_FORMAT", value_enum, value_name = "FORMAT", default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
