@@ -220,3 +220,18 @@ fn both_spellings_of_config_are_one() {
         let _ = lab.run(&["audit", "--baseline", "s3.json", "--snapshot", snapshot]).exits(0);
     }
 }
+
+#[test]
+fn of_what_has_no_time_the_last_counts() {
+    let lab = Lab::new();
+    let all = |values: &[u64]| -> String {
+        let record = |id, n| Native::new("vm", &format!("v{id}"), json!({"n": n})).line();
+        (0..2000).flat_map(|id| values.iter().map(move |n| record(id, *n))).collect()
+    };
+    lab.write("base.ndjson", all(&[1]));
+    lab.write("right.ndjson", all(&[2, 1]));
+    lab.write("wrong.ndjson", all(&[1, 2]));
+    let _ = audit(&lab, "right.ndjson", &[]).exits(0);
+    let wrong = audit(&lab, "wrong.ndjson", &["--format", "json"]).exits(1).json();
+    assert_eq!(number(&wrong["summary"], "drifted"), 2000, "{}", wrong["summary"]);
+}

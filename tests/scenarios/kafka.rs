@@ -1,7 +1,8 @@
 //! Streams from a real broker.
 
+use deployforge_tests::make::Native;
 use deployforge_tests::{Broker, Drift, Inventory, Lab, Message, Outcome, Round, text};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{FINDINGS_NOW, VERDICTS_NOW, import, same_rows, sizes};
 
@@ -132,4 +133,47 @@ fn drift_of_the_rounds_is_what_was_put_in() {
     let have: Vec<(String, String)> =
         rows.iter().map(|row| (text(row, "id").to_owned(), text(row, "path").to_owned())).collect();
     assert_eq!(have, want);
+}
+
+#[test]
+fn the_time_of_a_message_is_that_of_its_record_where_that_has_none() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = Lab::new();
+    let inventory = Inventory { count: 1, seed: 5 }.text(Round::default()).0;
+    let mut item: Value = serde_json::from_str(inventory.trim()).expect("an item");
+    let members = item.as_object_mut().expect("an object");
+    assert!(members.remove("configurationItemCaptureTime").is_some(), "{inventory}");
+    let vm = |n: u64| Native::new("vm", "v", json!({"n": n})).line();
+    lab.write("base.ndjson", vm(1) + &inventory);
+    let _ = import(&lab, "base.ndjson");
+    broker.topic("times", 1);
+    // Within one block: minutes apart, and in one millisecond, of which the last counts.
+    let start = 1_700_000_000_000;
+    let messages = [
+        (vm(1), 0),
+        (item.to_string(), 60_000),
+        (vm(2), 120_000),
+        (vm(1), 120_000),
+        (vm(3), 60_000),
+        (vm(3), 180_000),
+    ];
+    broker.produce("times", messages.map(|(line, after)| Message::of(line).at(start + after)));
+    let _ = run_once(&lab, broker, "times").exits(1);
+    let told = lab.query(
+        "select type, verdict, (cast(observed_at as bigint) / 1000 - 1700000000000) / 60000 as minute from verdict_transitions order by sequence",
+    );
+    let told: Vec<String> = told
+        .iter()
+        .map(|row| format!("{} {} {}", text(row, "type"), text(row, "verdict"), row["minute"]))
+        .collect();
+    let of = |kind: &str| -> Vec<&str> {
+        let rows = told.iter().map(String::as_str);
+        rows.filter(|row| row.starts_with(kind)).collect()
+    };
+    let vms = ["vm in_sync 0", "vm drifted 2", "vm in_sync 2", "vm drifted 3"];
+    assert_eq!(of("vm"), vms, "{told:?}");
+    let others: Vec<&str> =
+        told.iter().map(String::as_str).filter(|row| !row.starts_with("vm")).collect();
+    assert!(others.len() == 1 && others[0].ends_with(" in_sync 1"), "{told:?}");
+    assert_eq!(lab.query("select sum(late) as n from checks")[0]["n"], 1);
 }

@@ -96,6 +96,8 @@ impl<'a, 'b> Judge<'a, 'b> {
         match order(self.entry, self.observation.version, observed_at) {
             // A clock that runs ahead tells nothing about order: what comes later counts.
             Order::Same if observed_at == latest => {}
+            // Nor does one that the source did not name: the order in which they came does.
+            Order::Same if !self.observation.timed => {}
             Order::Older => return self.count_late(),
             Order::Same if self.entry.raw == raw => {
                 self.out.levels.fingerprint += 1;

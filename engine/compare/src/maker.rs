@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use crate::claim::tree;
 use crate::index::{lock, per_thread};
+use crate::shard::raw_fingerprint;
 
 /// Makes rows of declared states.
 #[derive(Debug)]
@@ -92,7 +93,8 @@ impl<'c> RowMaker<'c> {
 
     fn one(&self, observation: &Observation, tools: &mut Reading) -> Result<MadeRow, CanonError> {
         let mut row = MadeRow::unreadable(observation, self.seed);
-        row.raw = self.fingerprint.text(&observation.state).max(1);
+        let sensitive = observation.sensitive.iter().map(String::as_str);
+        row.raw = raw_fingerprint(&self.fingerprint, &observation.state, sensitive);
         if observation.presence == Presence::Deleted {
             return Ok(row);
         }

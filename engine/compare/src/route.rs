@@ -192,7 +192,7 @@ fn pack(routable: &Routable<'_>, mut routed: Routed) -> Routed {
             routed.version = version;
             routed.facts |= HAS_VERSION;
         }
-        if let Some(time) = frame.observed_at(row) {
+        if let Some(time) = frame.when(row) {
             routed.observed_at = time.micros();
             routed.facts |= HAS_TIME;
         }

@@ -352,7 +352,9 @@ impl Shard {
         let mut builder = ObservationBatchBuilder::new(context.settings.seed);
         for record in reader.record(frame, row) {
             match record {
-                Record::Observation(observation) => builder.push(&observation, origin.ingested_at),
+                Record::Observation(observation) => {
+                    builder.push(&observation, frame.when(row).unwrap_or(origin.ingested_at));
+                }
                 Record::Reject(reject) => {
                     let file = Arc::clone(&origin.file);
                     out.unread += 1;
@@ -443,7 +445,17 @@ impl Shard {
     }
 }
 
-/// The fingerprint of the text of an observation's state.
 fn raw_of(context: &Context, observation: &ObservationRow<'_>) -> u64 {
-    context.seed.text(observation.state).max(1)
+    raw_fingerprint(&context.seed, observation.state, observation.sensitive())
+}
+
+/// The fingerprint of the text of a state, of which these paths are to be kept secret: the same text with
+/// other secrets is another state.
+pub(crate) fn raw_fingerprint<'p>(
+    seed: &Seed,
+    state: &[u8],
+    sensitive: impl Iterator<Item = &'p str>,
+) -> u64 {
+    let mix = |sum, path: &str| seed.mix(sum, seed.text(path.as_bytes()));
+    sensitive.fold(seed.text(state), mix).max(1)
 }

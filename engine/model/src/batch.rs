@@ -24,6 +24,7 @@ pub struct ObservationBatch {
     observed_at: TimestampMicrosecondArray,
     version: UInt64Array,
     tainted: BooleanArray,
+    timed: BooleanArray,
     offset: UInt64Array,
     line: UInt64Array,
     state: BinaryArray,
@@ -66,6 +67,7 @@ pub struct ObservationRow<'a> {
     pub(crate) sensitive: &'a str,
     pub collection: Option<&'a str>,
     pub observed_at: Timestamp,
+    pub timed: bool,
     pub version: Option<u64>,
     pub tainted: bool,
     pub position: SourcePosition,
@@ -151,6 +153,7 @@ impl ObservationBatch {
             sensitive: text(10),
             collection: optional(11),
             observed_at: Timestamp(self.observed_at.value(row)),
+            timed: self.timed.value(row),
             version: (!self.version.is_null(row)).then(|| self.version.value(row)),
             tainted: self.tainted.value(row),
             position: SourcePosition { offset: self.offset.value(row), line: self.line.value(row) },
@@ -168,6 +171,7 @@ pub struct ObservationBatchBuilder {
     observed_at: TimestampMicrosecondBuilder,
     version: UInt64Builder,
     tainted: BooleanBuilder,
+    timed: BooleanBuilder,
     offset: UInt64Builder,
     line: UInt64Builder,
     state: BinaryBuilder,
@@ -185,6 +189,7 @@ impl ObservationBatchBuilder {
             observed_at: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             version: UInt64Builder::new(),
             tainted: BooleanBuilder::new(),
+            timed: BooleanBuilder::new(),
             offset: UInt64Builder::new(),
             line: UInt64Builder::new(),
             state: BinaryBuilder::new(),
@@ -216,6 +221,7 @@ impl ObservationBatchBuilder {
         self.observed_at.append_value(observation.observed_at.unwrap_or(now).micros());
         self.version.append_option(observation.version);
         self.tainted.append_value(observation.tainted);
+        self.timed.append_value(observation.observed_at.is_some());
         self.offset.append_value(observation.position.offset);
         self.line.append_value(observation.position.line);
         self.state.append_value(&observation.state);
@@ -243,6 +249,7 @@ impl ObservationBatchBuilder {
         let observed_at = self.observed_at.finish();
         let version = self.version.finish();
         let tainted = self.tainted.finish();
+        let timed = self.timed.finish();
         let offset = self.offset.finish();
         let line = self.line.finish();
         let state = self.state.finish();
@@ -251,6 +258,7 @@ impl ObservationBatchBuilder {
         columns.push(Arc::new(observed_at.clone()));
         columns.push(Arc::new(version.clone()));
         columns.push(Arc::new(tainted.clone()));
+        columns.push(Arc::new(timed.clone()));
         columns.push(Arc::new(offset.clone()));
         columns.push(Arc::new(line.clone()));
         columns.push(Arc::new(state.clone()));
@@ -258,7 +266,18 @@ impl ObservationBatchBuilder {
             .expect("the builders follow the schema");
         self.rows = 0;
         self.bytes = 0;
-        ObservationBatch { batch, key128, text, observed_at, version, tainted, offset, line, state }
+        ObservationBatch {
+            batch,
+            key128,
+            text,
+            observed_at,
+            version,
+            tainted,
+            timed,
+            offset,
+            line,
+            state,
+        }
     }
 }
 
@@ -295,7 +314,7 @@ mod tests {
         let row = batch.row(0);
         assert_eq!(row.key(), observation.key);
         assert_eq!(row.key128, observation.key.hash128(1));
-        assert_eq!(row.observed_at, Timestamp(5));
+        assert_eq!((row.observed_at, row.timed), (Timestamp(5), false));
         assert_eq!(row.version, Some(3));
         assert_eq!(row.presence, Presence::Deleted);
         assert_eq!(row.aliases().collect::<Vec<_>>(), ["arn:aws:s3:::b"]);

@@ -78,6 +78,8 @@ pub struct Frame {
     raw: ScalarBuffer<u64>,
     version: UInt64Array,
     observed_at: TimestampMicrosecondArray,
+    /// What stands in where the source gave no time, if anything does.
+    stand_in: Vec<Option<Timestamp>>,
     line: ScalarBuffer<u32>,
     spans: [ScalarBuffer<u32>; SPANS * 2],
 }
@@ -125,6 +127,21 @@ impl Frame {
     pub fn observed_at(&self, row: usize) -> Option<Timestamp> {
         use arrow::array::Array as _;
         self.observed_at.is_valid(row).then(|| Timestamp(self.observed_at.value(row)))
+    }
+
+    /// When it was observed, or when what it came in was made, if the source gave no time.
+    #[inline]
+    pub fn when(&self, row: usize) -> Option<Timestamp> {
+        self.observed_at(row).or_else(|| self.stand_in.get(row).copied().flatten())
+    }
+
+    /// Lets times stand in where the source gave none; `time_of` gives that of a line of the block,
+    /// counted from 0.
+    pub fn stand_in(&mut self, time_of: impl Fn(u32) -> Option<Timestamp>) {
+        use arrow::array::Array as _;
+        if self.observed_at.null_count() > 0 {
+            self.stand_in = self.line.iter().map(|line| time_of(*line)).collect();
+        }
     }
 
     #[inline]
@@ -177,7 +194,8 @@ impl Frame {
             sweep: None,
             sensitive: "",
             collection: None,
-            observed_at: self.observed_at(row).unwrap_or(now),
+            observed_at: self.when(row).unwrap_or(now),
+            timed: self.observed_at(row).is_some(),
             version: self.version(row),
             tainted: false,
             position: self.position(row),
@@ -324,6 +342,7 @@ impl FrameBuilder {
             raw,
             version,
             observed_at,
+            stand_in: Vec::new(),
             line,
             spans,
         }

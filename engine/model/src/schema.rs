@@ -39,7 +39,8 @@ fn schema(fields: Vec<Field>) -> SchemaRef {
 /// Observations on their way from a source to the shards.
 ///
 /// `key128` is the key's 128 bits under the deployment's seed; `aliases` and `sensitive` are lists
-/// joined by newlines; `state` is one JSON object per row, all rows packed in one buffer.
+/// joined by newlines; `timed` is false where the source gave no time and another stands in
+/// `observed_at`; `state` is one JSON object per row, all rows packed in one buffer.
 pub fn observation_batch() -> SchemaRef {
     let mut fields = vec![Field::new("key128", DataType::FixedSizeBinary(16), false)];
     fields.extend(key_fields());
@@ -54,6 +55,7 @@ pub fn observation_batch() -> SchemaRef {
         time("observed_at", false),
         Field::new("version", DataType::UInt64, true),
         Field::new("tainted", DataType::Boolean, false),
+        Field::new("timed", DataType::Boolean, false),
         Field::new("offset", DataType::UInt64, false),
         Field::new("line", DataType::UInt64, false),
         Field::new("state", DataType::Binary, false),

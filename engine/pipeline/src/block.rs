@@ -19,8 +19,9 @@ pub enum LineBlock {
     Read(Block),
     /// Still in their file.
     InFile(FileRange),
-    /// Messages of one line each: the block, and the offset of the first.
-    Messages(Block, i64, Option<Timestamp>),
+    /// Messages of one line each: the block, the offset of the first, and the times of lines' messages in
+    /// milliseconds since 1970, in order.
+    Messages(Block, i64, Vec<(u32, i64)>),
     /// Messages that are read one by one.
     Single(Vec<Message>),
 }
@@ -56,10 +57,13 @@ impl LineBlock {
         }
     }
 
-    /// The time that stands in where a record has none.
-    pub(crate) fn time(&self) -> Option<Timestamp> {
+    /// The time of the message that a line of the block is.
+    pub(crate) fn time_of(&self, line: u64) -> Option<Timestamp> {
         match self {
-            Self::Messages(_, _, time) => *time,
+            Self::Messages(.., times) => {
+                let at = times.binary_search_by_key(&line, |(line, _)| u64::from(*line)).ok()?;
+                Some(Timestamp::from_millis(times[at].1))
+            }
             _ => None,
         }
     }

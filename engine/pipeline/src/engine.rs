@@ -264,7 +264,8 @@ impl Engine {
         let read: Vec<io::Result<_>> = blocks
             .par_iter()
             .map(|block| {
-                let scan = reader.scan(&block.block()?);
+                let mut scan = reader.scan(&block.block()?);
+                scan.frame.stand_in(|line| block.time_of(line.into()));
                 let prepared = comparator.prepare(&scan.frame);
                 Ok((scan, (prepared, lines.read_single(block))))
             })
@@ -287,8 +288,11 @@ impl Engine {
         let mut found = Vec::with_capacity(scans.len());
         for (at, (scan, parsed)) in scans.iter().zip(parsed).enumerate() {
             let records = parsed.map(|parsed| parsed.records).unwrap_or_default();
-            let (first, time) = (blocks[at].first(), blocks[at].time());
-            self.order(lines, (at, scan.frame.len() as u32), records, (first, time), &mut found);
+            let first = blocks[at].first();
+            // Lines of messages are numbered by their offsets.
+            let time = |line: u64| blocks[at].time_of(line.wrapping_sub(first? as u64));
+            let frame = (at, scan.frame.len() as u32);
+            self.order(lines, frame, records, (first, &time), &mut found);
         }
         for (message, first) in single.into_iter().flatten() {
             self.order_message(lines, message, first, &mut found);
@@ -301,14 +305,14 @@ impl Engine {
         end
     }
 
-    /// Puts the rows of a frame and the records between them in order. `first` is the offset of the first
-    /// message, and `time` stands in where a record has none.
+    /// Puts the rows of a frame and the records between them in order. `at` is the offset of the first
+    /// message, and `time` of a record's line stands in where the record has none.
     fn order(
         &self,
         lines: &mut Lines,
         (frame, length): (usize, u32),
         records: Vec<(u32, Record)>,
-        (at, time): (Option<i64>, Option<Timestamp>),
+        (at, time): (Option<i64>, &dyn Fn(u64) -> Option<Timestamp>),
         found: &mut Vec<Found>,
     ) {
         let mut builder = ObservationBatchBuilder::new(self.comparator.seed());
@@ -327,6 +331,7 @@ impl Engine {
                     {
                         lines.scopes.insert(scope_of(&observation));
                     }
+                    let time = time(observation.position.line);
                     builder.push(&observation, time.unwrap_or_else(|| self.clock.now()));
                 }
                 Record::Sweep(sweep) => {
@@ -358,7 +363,7 @@ impl Engine {
             found.push(Found::Sweep(start, lines.sweep_at(at)));
         }
         let records = records.into_iter().map(|record| (0, record)).collect();
-        self.order(lines, (0, 0), records, (Some(at), time), found);
+        self.order(lines, (0, 0), records, (Some(at), &|_| time), found);
         if let Some((scopes, dialect)) = listing {
             found.push(Found::Listed(id, scopes, dialect));
         }
@@ -439,7 +444,7 @@ impl Engine {
     fn loose(&mut self, lines: &mut Lines, records: Vec<Record>) {
         let mut found = Vec::new();
         let records = records.into_iter().map(|record| (0, record)).collect();
-        self.order(lines, (0, 0), records, (None, None), &mut found);
+        self.order(lines, (0, 0), records, (None, &|_| None), &mut found);
         self.judge(lines, &[], found);
     }
 

@@ -39,10 +39,7 @@ pub(crate) fn read_message(message: &Message, options: &ReadOptions) -> ReadMess
     let position = SourcePosition { offset: 0, line: message.offset as u64 };
     for record in &mut read.records {
         match record {
-            Record::Observation(observation) => {
-                observation.position = position;
-                observation.observed_at = observation.observed_at.or(time);
-            }
+            Record::Observation(observation) => observation.position = position,
             Record::Reject(reject) => reject.position = position,
             Record::Sweep(_) => {}
         }
@@ -267,7 +264,8 @@ mod tests {
         let gone = observation(&read);
         assert_eq!(gone.key.id, "a/b");
         assert_eq!((gone.presence, gone.dialect), (Presence::Deleted, Dialect::AwsConfig));
-        assert_eq!(gone.observed_at, Some(Timestamp(1_700_000_000_000_000)));
+        assert_eq!(gone.observed_at, None, "the message's time stands in, and is no claim");
+        assert_eq!(read.time, Some(Timestamp(1_700_000_000_000_000)));
         let nameless = Message { key: Some(b"i-1".to_vec()), ..message(None, &[]) };
         assert!(reason(&nameless).contains("provider/account/region/type/id"));
     }

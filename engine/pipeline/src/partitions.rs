@@ -7,7 +7,7 @@ use std::time::Instant;
 use arrow::array::RecordBatch;
 use deployforge_compare::{NotACheckpoint, Output, Owner, Taken};
 use deployforge_formats::{ReadOptions, Reader};
-use deployforge_model::{Block, Partition, Timestamp};
+use deployforge_model::{Block, Partition};
 use deployforge_sources::Packed;
 
 use crate::lines::{Lines, Messages};
@@ -41,8 +41,7 @@ impl Engine {
         let many = messages.gathered >= LIMITS.epoch_messages;
         let block = match packed {
             Packed::Lines(lines) => {
-                let time = lines.time.map(Timestamp::from_millis);
-                LineBlock::Messages(Block::new(lines.bytes, 0), lines.first, time)
+                LineBlock::Messages(Block::new(lines.bytes, 0), lines.first, lines.times)
             }
             Packed::Messages(messages) => LineBlock::Single(messages),
         };

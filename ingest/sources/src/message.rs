@@ -56,8 +56,9 @@ pub struct PackedLines {
     pub last: i64,
     /// How many there are.
     pub messages: u64,
-    /// The time of the last, in milliseconds since 1970.
-    pub time: Option<i64>,
+    /// Lines, counted from 0, and the times of their messages, in milliseconds since 1970; lines whose
+    /// message has none are left out.
+    pub times: Vec<(u32, i64)>,
 }
 
 impl Packed {
@@ -140,10 +141,10 @@ impl Packer {
             // Messages that are not there are empty lines.
             let missing = (offset - lines.last - 1) as usize;
             lines.bytes.extend(std::iter::repeat_n(b'\n', missing));
+            lines.times.extend(time.map(|time| ((offset - lines.first) as u32, time)));
             lines.bytes.extend_from_slice(text);
             lines.bytes.push(b'\n');
             (lines.last, lines.messages) = (offset, lines.messages + 1);
-            lines.time = time.or(lines.time);
             self.bytes = lines.bytes.len();
         }
         before
@@ -293,6 +294,8 @@ mod tests {
         let text = String::from_utf8(lines.bytes).expect("text");
         let all = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
         let all: Vec<_> = all.map(|(n, line)| (lines.first + n as i64, line.to_owned())).collect();
+        let times = lines.times.iter().map(|(line, time)| (lines.first + i64::from(*line), *time));
+        assert!(times.eq(all.iter().map(|(offset, _)| (*offset, *offset))), "{:?}", lines.times);
         assert_eq!((all.len() as u64, all[all.len() - 1].0), (lines.messages, lines.last));
         all
     }

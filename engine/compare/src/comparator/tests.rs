@@ -169,6 +169,22 @@ fn a_contradiction_lasts_for_its_moment() {
 }
 
 #[test]
+fn the_same_words_with_other_secrets_are_read() {
+    let declared = observation("v", r#"{"conn":"x","n":1}"#, 1);
+    let mut comparator = comparator(std::slice::from_ref(&declared));
+    let mut hidden = observation("v", r#"{"conn":"x","n":1}"#, 2);
+    hidden.sensitive.push("/conn".to_owned());
+    assert_eq!(observe(&mut comparator, &hidden).levels.fingerprint, 0);
+    let plain = observation("v", r#"{"conn":"x","n":1}"#, 3);
+    assert_eq!(observe(&mut comparator, &plain).levels.fingerprint, 0);
+    assert_eq!(verdict(&comparator, "v"), (Verdict::InSync, None));
+    for minute in [4, 5] {
+        let again = observation("v", r#"{"conn":"x","n":1}"#, minute);
+        assert_eq!(observe(&mut comparator, &again).levels.fingerprint, 1);
+    }
+}
+
+#[test]
 fn the_same_again_puts_out_nothing() {
     let mut comparator = comparator(&[observation("v", r#"{"a":1}"#, 0)]);
     let seen = observation("v", r#"{"a":2}"#, 5);
