@@ -75,14 +75,21 @@ fn what_comes_in_the_words_of_the_baseline_need_not_be_read() {
         until(&line, || told().lines().any(|one| one == line));
     }
     expect_verdicts(&service.lab, &[("vm a", "in_sync"), ("vm b", "in_sync"), ("vm c", "drifted")]);
-    // Without the fingerprints it comes to the same.
-    service.stop();
-    for file in files_below(&service.lab.path("data/baselines"), ".raw", &[]) {
-        std::fs::remove_file(file).expect("our own file");
-    }
-    service.start();
     service.post(["a", "b", "c"].map(|id| vm(id, 1).at(2).line()).concat()).is(200).json();
     expect_verdicts(&service.lab, &[("vm a", "in_sync"), ("vm b", "in_sync"), ("vm c", "in_sync")]);
+    service.stop();
+    // Without the fingerprints it is read, and comes to the same.
+    let mut service = Service::new("", "commit: {interval_seconds: 0.2}");
+    service.stop();
+    let kept = files_below(&service.lab.path("data/baselines"), ".raw", &[]);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    std::fs::remove_file(&kept[0]).expect("our own file");
+    service.start();
+    service.post(vm("a", 1).at(1).line()).is(200).json();
+    let line = "deployforge_observations_total{level=\"canonical\"} 1";
+    let told = || service.operations.get("/metrics").is(200).body;
+    until(line, || told().lines().any(|one| one == line));
+    expect_verdicts(&service.lab, &[("vm a", "in_sync")]);
     service.stop();
 }
 

@@ -273,7 +273,7 @@ impl Prepare<'_> {
         let (row, rows) = (routed.row as usize, self.frame.len());
         let Some(expected) = self.context.row(entry) else { return };
         if verdict_of.is_empty() {
-            // Many, or few of many: then there is little to be gained.
+            // Where one is seen for the first time, mostly all are.
             *verdicts = Verdicts::with_capacity(rows);
             verdict_of.resize(rows, NOTHING);
         }

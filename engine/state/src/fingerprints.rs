@@ -44,14 +44,13 @@ impl DataDir {
             let folder = self.baseline_dir(&manifest.name).ok()?;
             std::fs::read(folder.join(format!("{}.raw", manifest.version))).ok()
         };
-        let rows = manifest.resources as usize;
-        let whole = read().filter(|bytes| bytes.len() == 2 * HASH + rows * size_of::<u64>());
-        let known = whole.and_then(|bytes| {
-            let (content, sum) = bytes.split_at(bytes.len() - HASH);
-            let (of_what, fingerprints) = content.split_at(HASH);
-            let holds = *blake3::hash(content).as_bytes() == *sum
-                && of_what == self.of_what(manifest, rules);
-            let (words, _) = fingerprints.as_chunks();
+        let known = read().and_then(|bytes| {
+            let (content, sum) = bytes.split_last_chunk::<HASH>()?;
+            let (of_what, fingerprints) = content.split_first_chunk::<HASH>()?;
+            let (words, rest) = fingerprints.as_chunks();
+            let holds = blake3::hash(content) == *sum
+                && *of_what == self.of_what(manifest, rules)
+                && (words.len() as u64, rest.len()) == (manifest.resources, 0);
             holds.then(|| words.iter().map(|word| u64::from_le_bytes(*word)).collect())
         });
         known.unwrap_or_default()

@@ -164,9 +164,7 @@ impl Poller {
 
     /// Packs what a poll gives; whether it gave a message. What is full goes to the backlog.
     fn poll_once(&mut self, wait: Duration) -> Result<bool, Gone> {
-        // What is there already is given without a look at the clock.
-        let polled = self.consumer.poll(Duration::ZERO).or_else(|| self.consumer.poll(wait));
-        let message = match polled {
+        let message = match self.consumer.poll(wait) {
             Some(Ok(message)) => message,
             Some(Err(error)) => {
                 self.failed(&error)?;
