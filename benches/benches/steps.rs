@@ -87,7 +87,7 @@ fn gather(c: &mut Criterion) {
         .flat_map(|(frame, row)| reader.record(frame, row))
         .filter_map(|record| match record {
             Record::Observation(observation) => Some(observation),
-            Record::Sweep(_) | Record::Reject(_) => None,
+            Record::Sweep(_) | Record::Reject(_) | Record::Evidence(_) => None,
         })
         .collect();
     assert_eq!(observations.len() as u64, ITEMS);

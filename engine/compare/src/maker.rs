@@ -156,7 +156,7 @@ impl<'c> RowMaker<'c> {
                     return Ok(made);
                 }
                 Record::Reject(reject) => rejected = Some(reject),
-                Record::Sweep(_) => {}
+                Record::Sweep(_) | Record::Evidence(_) => {}
             }
         }
         let reject = rejected.unwrap_or_else(|| Reject {

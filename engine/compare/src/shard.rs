@@ -360,7 +360,7 @@ impl Shard {
                     out.unread += 1;
                     out.rejects.push(RejectRow::of(reject, file, origin.ingested_at));
                 }
-                Record::Sweep(_) => {}
+                Record::Sweep(_) | Record::Evidence(_) => {}
             }
         }
         let batch = builder.finish();

@@ -144,11 +144,7 @@ impl ObservationBatch {
             dialect: text(5).parse().expect("written from a Dialect"),
             address: optional(6),
             aliases: text(7),
-            presence: match text(8) {
-                "deleted" => Presence::Deleted,
-                "deposed" => Presence::Deposed,
-                _ => Presence::Present,
-            },
+            presence: text(8).parse().expect("written from a Presence"),
             sweep: optional(9),
             sensitive: text(10),
             collection: optional(11),
@@ -210,11 +206,7 @@ impl ObservationBatchBuilder {
         self.text[5].append_value(observation.dialect.name());
         self.text[6].append_option(observation.address.as_deref());
         self.text[7].append_value(join(&observation.aliases));
-        self.text[8].append_value(match observation.presence {
-            Presence::Present => "present",
-            Presence::Deleted => "deleted",
-            Presence::Deposed => "deposed",
-        });
+        self.text[8].append_value(observation.presence.name());
         self.text[9].append_option(observation.sweep.as_deref());
         self.text[10].append_value(join(&observation.sensitive));
         self.text[11].append_option(observation.collection.as_deref());

@@ -36,8 +36,8 @@ pub use frontier::{FileMark, FileMarks, Frontier, LastOffset, Moved, NextOffset,
 pub use hashed::{Hashed, HashedMap, HashedSet};
 pub use key::{Key128, ResourceKey};
 pub use observation::{
-    Dialect, MemberKind, Observation, Presence, Record, Reject, RejectCode, Scope, SourcePosition,
-    StateForm, StateMember, StateText, Sweep,
+    Dialect, Evidence, MemberKind, Observation, Presence, Record, Reject, RejectCode, Scope,
+    SourcePosition, StateForm, StateMember, StateText, Sweep, UNRESOLVED_MEMBER,
 };
 pub use seed::Seed;
 pub use special::{WIDE, same, special};

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::verdict::named;
-use crate::{ResourceKey, Timestamp};
+use crate::{ResourceKey, Timestamp, UnknownReason};
 
 named! {
     /// The vocabulary in which type and attribute names are written. Two states are compared only
@@ -17,8 +17,28 @@ named! {
         AwsConfig = "aws-config",
         /// Terraform and OpenTofu attribute names.
         Terraform = "terraform",
+        /// CloudFormation property names.
+        CloudFormation = "cloudformation",
+        /// The replies of AWS's own APIs.
+        Aws = "aws",
+        /// The resources of Google's APIs, as Cloud Asset Inventory holds them too.
+        Google = "google",
+        /// Azure Resource Manager, as Resource Graph and templates have it too.
+        Azure = "azure",
+        /// Kubernetes objects.
+        Kubernetes = "kubernetes",
+        /// The replies of OpenStack's APIs.
+        OpenStack = "openstack",
+        /// The replies of Oracle's APIs.
+        Oracle = "oci",
+        /// CloudQuery's tables: columns are the attributes.
+        CloudQuery = "cloudquery",
     }
 }
+
+/// The member of an object that stands for a value nobody could resolve, with the reason as its text.
+/// Such a value is never compared: an attribute that holds it is counted as not compared.
+pub const UNRESOLVED_MEMBER: &str = "$deployforge.unresolved";
 
 impl Dialect {
     /// The dialect that a type's name is written in: `AWS::S3::Bucket`, `aws_s3_bucket`, anything.
@@ -46,6 +66,58 @@ pub enum Presence {
     /// Terraform's deposed object: it exists and waits for deletion. Known, never compared, never
     /// unmanaged.
     Deposed,
+    /// It exists, and its state could not be read: access denied, or not checked.
+    Unreadable,
+    /// It exists, and the source does not support reading its state.
+    Unsupported,
+    /// It is declared, and whether or as what could not be resolved.
+    Unresolved,
+}
+
+impl Presence {
+    /// Every presence.
+    pub const ALL: [Self; 6] = [
+        Self::Present,
+        Self::Deleted,
+        Self::Deposed,
+        Self::Unreadable,
+        Self::Unsupported,
+        Self::Unresolved,
+    ];
+
+    /// The stable name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Deleted => "deleted",
+            Self::Deposed => "deposed",
+            Self::Unreadable => "unreadable",
+            Self::Unsupported => "unsupported",
+            Self::Unresolved => "unresolved",
+        }
+    }
+
+    /// Why a resource of this presence cannot be compared; `None`: its state is at hand, or it is gone.
+    pub fn unknown(self) -> Option<UnknownReason> {
+        match self {
+            Self::Present | Self::Deleted => None,
+            Self::Deposed => Some(UnknownReason::Deposed),
+            Self::Unreadable => Some(UnknownReason::Unreadable),
+            Self::Unsupported => Some(UnknownReason::Unsupported),
+            Self::Unresolved => Some(UnknownReason::Unresolved),
+        }
+    }
+}
+
+impl std::str::FromStr for Presence {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|presence| presence.name() == text)
+            .ok_or_else(|| format!("`{text}` is no presence"))
+    }
 }
 
 /// The state of one resource, as one source saw it, at one time. Also the declared state of a
@@ -266,9 +338,50 @@ pub struct Reject {
     pub size: u64,
 }
 
+/// Who did what to which resources, as an audit log or a change record of the cloud tells it. It says
+/// nothing of a resource's state, and so never makes a verdict; it explains one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evidence {
+    /// The log's own id of the event.
+    pub id: String,
+    /// What told it: `cloudtrail`, `azure-activity`, `google-audit`, `azure-changes`, `aws-config`,
+    /// `cloudformation`.
+    pub log: &'static str,
+    /// When it happened.
+    pub at: Option<Timestamp>,
+    /// Who: an ARN, a user principal, an e-mail address. Empty: the log does not say.
+    pub actor: String,
+    /// What the actor is, in the log's words: `AssumedRole`, `User`, `System`.
+    pub actor_type: String,
+    /// What the actor acted with: a user agent, a client, the service that called.
+    pub tool: String,
+    /// What was done, in the log's words: `ec2:AuthorizeSecurityGroupIngress`.
+    pub action: String,
+    /// Where the caller came from.
+    pub from: String,
+    /// The cloud.
+    pub provider: String,
+    /// Account, subscription or project; empty: unknown.
+    pub account: String,
+    /// Region; empty: unknown or none.
+    pub region: String,
+    /// Whether nothing was written.
+    pub read_only: bool,
+    /// The error that it ended with; empty: it succeeded.
+    pub error: String,
+    /// Names of the resources: ids, ARNs, full names.
+    pub resources: Vec<String>,
+    /// Paths that the log says changed, in its own words. Never values: they may be secret.
+    pub paths: Vec<String>,
+    /// Where it was read.
+    pub position: SourcePosition,
+}
+
 /// What a format reader yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
+    /// Who did something.
+    Evidence(Box<Evidence>),
     /// One resource.
     Observation(Box<Observation>),
     /// The frame of a sweep.

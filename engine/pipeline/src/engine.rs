@@ -340,6 +340,7 @@ impl Engine {
                     found.push(Found::Sweep(sweep, at));
                 }
                 Record::Reject(reject) => found.push(Found::Reject(reject)),
+                Record::Evidence(_) => {}
             }
         }
         seal(&mut builder, found);
@@ -565,11 +566,7 @@ fn seal(builder: &mut ObservationBatchBuilder, found: &mut Vec<Found>) {
 
 /// The dialect that a format's resources are written in, for a listing that lists none.
 fn dialect_of(format: Option<Format>) -> Dialect {
-    match format {
-        Some(Format::TerraformState) => Dialect::Terraform,
-        Some(Format::AwsConfig) => Dialect::AwsConfig,
-        Some(Format::Native | Format::CloudEvents) | None => Dialect::Native,
-    }
+    format.map_or(Dialect::Native, Format::dialect)
 }
 
 fn file_sweep(file: &str) -> String {

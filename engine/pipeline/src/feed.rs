@@ -567,6 +567,7 @@ impl FileReader<'_> {
                     let (source, file) = (Arc::clone(&self.source), Arc::clone(&self.file));
                     self.send(Feed::Reject { source, file, reject })?;
                 }
+                Record::Evidence(_) => {}
             }
         }
         Some(())

@@ -285,7 +285,7 @@ fn entry(record: Record) -> Option<Result<Box<Observation>, NotAdded>> {
     match record {
         Record::Observation(observation) => Some(Ok(observation)),
         Record::Reject(reject) => Some(Err(NotAdded::Reject(reject))),
-        Record::Sweep(_) => None,
+        Record::Sweep(_) | Record::Evidence(_) => None,
     }
 }
 

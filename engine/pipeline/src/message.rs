@@ -42,6 +42,7 @@ pub(crate) fn read_message(message: &Message, options: &ReadOptions) -> ReadMess
             Record::Observation(observation) => observation.position = position,
             Record::Reject(reject) => reject.position = position,
             Record::Sweep(_) => {}
+            Record::Evidence(evidence) => evidence.position = position,
         }
     }
     read
@@ -168,11 +169,7 @@ fn document(text: &[u8], options: ReadOptions, version: Option<u64>) -> ReadMess
             scopes.push(scope);
         }
     }
-    let dialect = match summary.format {
-        Some(Format::TerraformState) => Dialect::Terraform,
-        Some(Format::AwsConfig) => Dialect::AwsConfig,
-        Some(Format::Native | Format::CloudEvents) | None => Dialect::Native,
-    };
+    let dialect = summary.format.map_or(Dialect::Native, Format::dialect);
     let listing = summary.complete_listing.then_some((scopes, dialect));
     ReadMessage { records, listing, time: None }
 }
@@ -190,12 +187,7 @@ fn tombstone(message: &Message, options: &ReadOptions) -> Record {
         let reason = "A message without a payload says that a resource is gone, and its key does not name one; key messages by provider/account/region/type/id.";
         return Record::Reject(refused(key, RejectCode::BadField, reason.to_owned()));
     };
-    let dialect = match options.format {
-        Some(Format::AwsConfig) => Dialect::AwsConfig,
-        Some(Format::TerraformState) => Dialect::Terraform,
-        Some(Format::Native | Format::CloudEvents) => Dialect::Native,
-        None => Dialect::of_type(resource_type),
-    };
+    let dialect = options.format.map_or_else(|| Dialect::of_type(resource_type), Format::dialect);
     Record::Observation(Box::new(Observation {
         key: ResourceKey::new(provider, account, region, resource_type, id),
         dialect,

@@ -6,7 +6,10 @@ use crate::json::{self, Members};
 use crate::options::Format;
 use crate::refusal::Refusal;
 use crate::sink::Sink;
-use crate::{aws_config, cloudevents, native, terraform};
+use crate::{
+    aws_api, aws_config, azure, cloudevents, cloudformation, evidence, google, kubernetes, native,
+    openstack, oracle, terraform, terraform_json,
+};
 
 /// How many texts may be wrapped in texts: a queue's message holds a topic's message holds an event.
 const NESTING: usize = 8;
@@ -36,7 +39,7 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         }
     }
     let limit = sink.options.limits.record_bytes;
-    if text.len() > limit && format != Some(Format::TerraformState) {
+    if text.len() > limit && !format.is_some_and(Format::is_document) {
         let reason = format!(
             "This record is larger than the limit of {limit} bytes; split it or raise the limit."
         );
@@ -45,11 +48,52 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     match format {
         Some(Format::Native) => native::read(&members, None, sink),
         Some(Format::CloudEvents) => cloudevents::read(&members, sink),
-        Some(Format::TerraformState) => terraform::read(&members, text, sink),
         Some(Format::AwsConfig) => aws_config::read(&members, sink),
+        Some(format) => match READERS.iter().find(|reader| reader.format == format) {
+            Some(reader) => {
+                sink.saw(format);
+                (reader.read)(&members, text, sink)
+            }
+            None => Err(unknown(&members, sink.options.format)),
+        },
         None => Err(unknown(&members, sink.options.format)),
     }
 }
+
+/// How one format's module is asked.
+struct ReaderOf {
+    format: Format,
+    claims: fn(&Members<'_>) -> bool,
+    read: fn(&Members<'_>, &str, &mut Sink<'_>) -> Result<(), Refusal>,
+}
+
+macro_rules! readers {
+    ($($format:ident => $($module:ident)::+),+ $(,)?) => {
+        [$(ReaderOf {
+            format: Format::$format,
+            claims: $($module)::+::claims,
+            read: $($module)::+::read,
+        }),+]
+    };
+}
+
+/// The formats whose modules are asked in this order; each claims only what no other would.
+const READERS: [ReaderOf; 14] = readers! {
+    TerraformState => terraform,
+    TerraformJson => terraform_json,
+    CloudFormation => cloudformation,
+    Kubernetes => kubernetes,
+    ArmTemplate => azure::template,
+    GoogleAssets => google::assets,
+    CloudTrail => evidence::cloudtrail,
+    AzureActivity => evidence::azure_activity,
+    GoogleAudit => evidence::google_audit,
+    Azure => azure::resources,
+    Oracle => oracle,
+    OpenStack => openstack,
+    GoogleApi => google::api,
+    AwsApi => aws_api,
+};
 
 /// Reads a record that stands, as text, inside another.
 pub(crate) fn read_nested(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
@@ -77,10 +121,10 @@ pub(crate) fn recognise(members: &Members<'_>) -> Option<Format> {
         Some(Format::Native)
     } else if cloudevents::claims(members) {
         Some(Format::CloudEvents)
-    } else if terraform::claims(members) {
-        Some(Format::TerraformState)
     } else if aws_config::claims(members) {
         Some(Format::AwsConfig)
+    } else if let Some(reader) = READERS.iter().find(|reader| (reader.claims)(members)) {
+        Some(reader.format)
     } else if native::claims(members) {
         Some(Format::Native)
     } else {

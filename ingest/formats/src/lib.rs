@@ -34,21 +34,31 @@
 //! ```
 
 mod arn;
+mod aws_api;
 mod aws_config;
+mod azure;
 mod cloudevents;
+mod cloudformation;
 mod detect;
+mod evidence;
 mod foreign;
 mod framing;
+mod google;
 mod json;
+mod kubernetes;
 mod lines;
 mod native;
+mod openstack;
 mod options;
+mod oracle;
 mod reader;
 mod refusal;
 mod sink;
 pub mod terraform;
+mod terraform_json;
+mod yaml;
 
 pub use lines::{LineReader, Lines, Parsed};
-pub use options::{Format, KeyDefaults, Limits, ReadOptions, UnknownFormat, split_prefix};
+pub use options::{Format, KeyDefaults, Limits, ReadOptions, Side, UnknownFormat, split_prefix};
 pub use reader::{ReadSummary, Reader};
 pub use refusal::KEY_BYTES;

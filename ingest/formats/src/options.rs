@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use deployforge_model::Dialect;
+
 /// How to read one input. The default detects the format from the content.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
@@ -12,6 +14,10 @@ pub struct ReadOptions {
     pub defaults: KeyDefaults,
     /// How much may be held in memory.
     pub limits: Limits,
+    /// Which side of a comparison it is read for.
+    pub side: Side,
+    /// The input's file name, without its folder: replies are often kept under the name of the call.
+    pub name: Option<String>,
 }
 
 /// The source's configuration: fills the key parts that a format lacks, after everything else.
@@ -30,7 +36,7 @@ pub struct KeyDefaults {
 pub struct Limits {
     /// Bytes of one record: a line, an item of a list, an envelope.
     pub record_bytes: usize,
-    /// Bytes of one document that is held whole: a Terraform state.
+    /// Bytes of one document that is held whole: a Terraform state, a template, an API's reply.
     pub document_bytes: usize,
     /// Levels of nesting within one record, also inside JSON text.
     pub depth: usize,
@@ -42,6 +48,17 @@ impl Default for Limits {
     }
 }
 
+/// Which side of a comparison an input is read for. Some documents hold both: a plan's drift, stack
+/// drift results, change sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// What is there.
+    #[default]
+    Observed,
+    /// What should be there.
+    Declared,
+}
+
 /// The formats that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Format {
@@ -51,14 +68,57 @@ pub enum Format {
     CloudEvents,
     /// Terraform and OpenTofu state files, versions 1 to 4.
     TerraformState,
+    /// The output of Terraform's and OpenTofu's `show -json`: states and plans.
+    TerraformJson,
+    /// CloudFormation templates, CDK cloud assemblies, stack drift results, change sets.
+    CloudFormation,
     /// AWS Config: snapshots, history files, notifications, API replies, bare items.
     AwsConfig,
+    /// Replies of AWS's describe, get and list calls.
+    AwsApi,
+    /// Google Cloud Asset Inventory: exports and feeds.
+    GoogleAssets,
+    /// Replies of Google's APIs.
+    GoogleApi,
+    /// Azure Resource Manager replies, Resource Graph rows and resource changes.
+    Azure,
+    /// ARM templates.
+    ArmTemplate,
+    /// Kubernetes objects, lists and manifests.
+    Kubernetes,
+    /// Replies of OpenStack's APIs, OVHcloud's among them.
+    OpenStack,
+    /// Replies of Oracle's APIs.
+    Oracle,
+    /// CloudTrail records: who did what.
+    CloudTrail,
+    /// Azure activity log: who did what.
+    AzureActivity,
+    /// Google Cloud audit logs: who did what.
+    GoogleAudit,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 4] =
-        [Self::Native, Self::CloudEvents, Self::TerraformState, Self::AwsConfig];
+    pub const ALL: [Self; 17] = [
+        Self::Native,
+        Self::CloudEvents,
+        Self::TerraformState,
+        Self::TerraformJson,
+        Self::CloudFormation,
+        Self::AwsConfig,
+        Self::AwsApi,
+        Self::GoogleAssets,
+        Self::GoogleApi,
+        Self::Azure,
+        Self::ArmTemplate,
+        Self::Kubernetes,
+        Self::OpenStack,
+        Self::Oracle,
+        Self::CloudTrail,
+        Self::AzureActivity,
+        Self::GoogleAudit,
+    ];
 
     /// The stable name, as in `--snapshot aws-config:items.ndjson.gz`.
     pub fn name(self) -> &'static str {
@@ -66,8 +126,47 @@ impl Format {
             Self::Native => "native",
             Self::CloudEvents => "cloudevents",
             Self::TerraformState => "terraform-state",
+            Self::TerraformJson => "terraform-json",
+            Self::CloudFormation => "cloudformation",
             Self::AwsConfig => "aws-config",
+            Self::AwsApi => "aws-api",
+            Self::GoogleAssets => "google-assets",
+            Self::GoogleApi => "google-api",
+            Self::Azure => "azure",
+            Self::ArmTemplate => "arm-template",
+            Self::Kubernetes => "kubernetes",
+            Self::OpenStack => "openstack",
+            Self::Oracle => "oci",
+            Self::CloudTrail => "cloudtrail",
+            Self::AzureActivity => "azure-activity",
+            Self::GoogleAudit => "google-audit",
         }
+    }
+
+    /// In whose words its resources are written. Logs write of none.
+    pub fn dialect(self) -> Dialect {
+        match self {
+            Self::Native
+            | Self::CloudEvents
+            | Self::CloudTrail
+            | Self::AzureActivity
+            | Self::GoogleAudit => Dialect::Native,
+            Self::TerraformState | Self::TerraformJson => Dialect::Terraform,
+            Self::CloudFormation => Dialect::CloudFormation,
+            Self::AwsConfig => Dialect::AwsConfig,
+            Self::AwsApi => Dialect::Aws,
+            Self::GoogleAssets | Self::GoogleApi => Dialect::Google,
+            Self::Azure | Self::ArmTemplate => Dialect::Azure,
+            Self::Kubernetes => Dialect::Kubernetes,
+            Self::OpenStack => Dialect::OpenStack,
+            Self::Oracle => Dialect::Oracle,
+        }
+    }
+
+    /// Whether one value of it may hold many resources, so that it is held whole up to the limit of a
+    /// document, not of a record.
+    pub fn is_document(self) -> bool {
+        !matches!(self, Self::Native | Self::CloudEvents | Self::AwsConfig | Self::GoogleAssets)
     }
 }
 
@@ -79,9 +178,7 @@ impl fmt::Display for Format {
 
 /// The name is not that of a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a format; the formats are native, cloudevents, terraform-state and aws-config."
-)]
+#[error("`{0}` is not a format; the formats are {names}.", names = Format::ALL.map(Format::name).join(", "))]
 pub struct UnknownFormat(pub String);
 
 impl FromStr for Format {

@@ -9,6 +9,7 @@ use crate::lines::LineReader;
 use crate::options::{Format, ReadOptions};
 use crate::refusal::Refusal;
 use crate::sink::{Sink, Tally};
+use crate::yaml;
 
 /// Turns the bytes of one input into records, as they come.
 ///
@@ -28,6 +29,8 @@ pub struct ReadSummary {
     pub format: Option<Format>,
     /// Resources read.
     pub observations: u64,
+    /// Events of logs read, which tell who did what.
+    pub evidence: u64,
     /// Records refused.
     pub rejects: u64,
     /// Whether the input lists everything there is, and all of it was read, so that what it lacks
@@ -47,6 +50,7 @@ impl ReadSummary {
         Self {
             format: tally.format,
             observations: tally.observations,
+            evidence: tally.evidence,
             rejects: tally.rejects,
             complete_listing: tally.whole_listings > 0 && tally.loose == 0 && tally.rejects == 0,
             collections: tally.collections.clone(),
@@ -63,7 +67,7 @@ impl Reader {
             None | Some(Format::AwsConfig) => aws_config::ITEM_LISTS,
             Some(_) => &[],
         };
-        let documents = matches!(options.format, None | Some(Format::TerraformState));
+        let documents = options.format.is_none_or(Format::is_document);
         let framer = Framer::new(options.limits, lists, documents);
         Self { options, framer, tally: Tally::default(), finished: false }
     }
@@ -137,6 +141,7 @@ impl Frames for Dispatch<'_> {
             Part::Value | Part::Element => detect::read(text, &mut sink),
             Part::Item => aws_config::read_item(text, &mut sink),
             Part::Envelope => aws_config::read_envelope(text, &mut sink),
+            Part::Yaml => yaml::read(text, &mut sink),
         };
         if let Err(refusal) = result {
             sink.refuse(&refusal, bytes);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use deployforge_model::{Observation, Record, Reject, SourcePosition, Sweep};
+use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
 
 use crate::options::{Format, ReadOptions};
 use crate::refusal::Refusal;
@@ -59,6 +59,8 @@ pub(crate) struct Tally {
     pub(crate) format: Option<Format>,
     /// Resources read.
     pub(crate) observations: u64,
+    /// Events of logs read.
+    pub(crate) evidence: u64,
     /// Records refused.
     pub(crate) rejects: u64,
     /// Documents that claim to list everything.
@@ -77,6 +79,7 @@ impl Tally {
     pub(crate) fn merge(&mut self, other: Self) {
         self.format = self.format.or(other.format);
         self.observations += other.observations;
+        self.evidence += other.evidence;
         self.rejects += other.rejects;
         self.whole_listings += other.whole_listings;
         self.collections.extend(other.collections);
@@ -108,6 +111,12 @@ impl Sink<'_> {
     pub(crate) fn observe(&mut self, observation: Observation) {
         self.tally.observations += 1;
         self.out.push(Record::Observation(Box::new(observation)));
+    }
+
+    /// Delivers what a log tells.
+    pub(crate) fn evidence(&mut self, evidence: Evidence) {
+        self.tally.evidence += 1;
+        self.out.push(Record::Evidence(Box::new(evidence)));
     }
 
     /// Delivers a frame of a sweep.

@@ -43,7 +43,7 @@ pub(crate) fn read(members: &Members<'_>, sink: &mut Sink<'_>) -> Result<Observa
         .transpose()?;
     let state = match presence {
         Presence::Deleted => Vec::new(),
-        Presence::Present | Presence::Deposed => state(members, sink.options.limits.depth)?,
+        _ => state(members, sink.options.limits.depth)?,
     };
     let (key, aliases) = key(members, sink)?;
     Ok(Observation {

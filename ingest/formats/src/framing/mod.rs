@@ -29,6 +29,8 @@ pub(crate) enum Part {
     Item,
     /// What stood around the elements of an item list.
     Envelope,
+    /// The whole input, which is YAML: one or several documents.
+    Yaml,
 }
 
 /// Receives what was framed.

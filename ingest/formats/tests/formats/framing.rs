@@ -140,6 +140,7 @@ fn shape(outcome: &Outcome) -> String {
                 words.push(observation.key.id.clone());
             }
             deployforge_model::Record::Sweep(_) => words.push("sweep".to_owned()),
+            deployforge_model::Record::Evidence(_) => words.push("evidence".to_owned()),
             deployforge_model::Record::Reject(reject) => words.push(reject.code.to_string()),
         }
     }

@@ -48,7 +48,7 @@ impl Outcome {
         records
             .filter_map(|record| match record {
                 Record::Observation(observation) => Some(&**observation),
-                Record::Sweep(_) | Record::Reject(_) => None,
+                _ => None,
             })
             .collect()
     }
@@ -58,7 +58,7 @@ impl Outcome {
         records
             .filter_map(|record| match record {
                 Record::Reject(reject) => Some(reject),
-                Record::Sweep(_) | Record::Observation(_) => None,
+                _ => None,
             })
             .collect()
     }
@@ -110,7 +110,7 @@ pub(crate) fn read_in(options: &ReadOptions, bytes: &[u8], size: usize) -> Outco
 fn check(record: &Record) {
     match record {
         Record::Observation(observation) if observation.state.is_empty() => {
-            assert_eq!(observation.presence, deployforge_model::Presence::Deleted);
+            assert_ne!(observation.presence, deployforge_model::Presence::Present);
         }
         Record::Observation(observation) => {
             let state: Value = serde_json::from_slice(&observation.state).expect("JSON");
@@ -118,6 +118,9 @@ fn check(record: &Record) {
             assert!(!observation.key.id.is_empty() && !observation.key.resource_type.is_empty());
         }
         Record::Sweep(_) => {}
+        Record::Evidence(evidence) => {
+            assert!(!evidence.log.is_empty() && !evidence.action.is_empty())
+        }
         Record::Reject(reject) => {
             assert_eq!(reject.hash.len(), 64, "{reject:?}");
             assert!(reject.reason.ends_with('.'), "{reject:?}");

@@ -1,0 +1,4 @@
+//! To be written.
+
+pub(crate) mod resources;
+pub(crate) mod template;

@@ -1,0 +1,4 @@
+//! To be written.
+
+pub(crate) mod api;
+pub(crate) mod assets;
