@@ -123,7 +123,7 @@ impl Declared {
         Self {
             key,
             dialect,
-            special: row.is_deposed() || row.is_duplicate() || flat.is_none(),
+            special: row.unknown().is_some() || row.is_duplicate() || flat.is_none(),
             canonical: flat.as_ref().map_or(0, |flat| flat.fingerprint(&context.seed)),
             group: context.groups.of(environment, provider, resource_type),
             flat,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::claim::Claim;
-use crate::diff::{Comparison, Difference, compare};
+use crate::diff::{Comparison, Difference};
 use crate::entry::{Entry, Identity, Owner, Unseen};
 use crate::findings::OpenFinding;
 use crate::order::{Order, latest, order};
@@ -42,9 +42,13 @@ impl Judgement {
 
     /// What a comparison says of a resource.
     pub(crate) fn of(context: &Context, resource_type: &str, comparison: Comparison) -> Self {
+        let nothing = comparison.nothing_compared();
         let finding = |difference| finding_of(context, resource_type, &difference);
-        let findings = comparison.differences.into_iter().map(finding).collect();
-        Self::found(findings, comparison.score)
+        let findings: Vec<_> = comparison.differences.into_iter().map(finding).collect();
+        match nothing {
+            Some(reason) => Self { findings, ..Self::unknown(reason) },
+            None => Self::found(findings, comparison.score),
+        }
     }
 
     /// What findings say of a resource.
@@ -244,16 +248,13 @@ impl<'a, 'b> Judge<'a, 'b> {
 
     /// A verdict that needs no look at the state.
     fn not_comparable(&self, unmapped: bool) -> Option<Judgement> {
-        let deposed = self.observation.presence == Presence::Deposed;
+        let unread = self.observation.presence.unknown();
         let Some(row) = self.baseline_row() else {
-            return match (deposed, unmapped) {
-                (true, _) => Some(Judgement::unknown(UnknownReason::Deposed)),
-                (_, true) => Some(Judgement::unknown(UnknownReason::Unmapped)),
-                _ => None,
-            };
+            let reason = unread.or(unmapped.then_some(UnknownReason::Unmapped));
+            return reason.map(Judgement::unknown);
         };
-        let reason = if deposed || row.is_deposed() {
-            UnknownReason::Deposed
+        let reason = if let Some(reason) = unread.or(row.unknown()) {
+            reason
         } else if row.dialect() != self.observation.dialect || unmapped {
             UnknownReason::Unmapped
         } else if row.is_duplicate() || self.entry.claimed_twice() {
@@ -347,13 +348,8 @@ impl<'a, 'b> Judge<'a, 'b> {
     }
 
     fn compare(&self, expected: &Node, observed: &Node) -> Comparison {
-        compare(
-            expected,
-            observed,
-            self.context.options(self.entry),
-            &self.context.settings.policy,
-            self.observation.resource_type,
-        )
+        let ObservationRow { dialect, resource_type, .. } = self.observation;
+        self.context.compare(self.entry, (dialect, resource_type), expected, observed)
     }
 
     fn judgement(&self, comparison: Comparison) -> Judgement {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deployforge_canon::{ArrayRules, Canon, Limits, Normalise, Redactor};
+use deployforge_canon::{ArrayRules, Canon, FoldRules, Limits, Normalise, Redactor};
 use deployforge_compare::{Comparator, LevelSwitch, Restored, Settings, Tables};
 use deployforge_formats::KeyDefaults;
 use deployforge_history::History;
@@ -63,6 +63,7 @@ pub(crate) fn canon(config: &ConfigFile, keys: &HashKeys) -> Result<Canon, Comma
         rules: ArrayRules::with(config.arrays.clone())?,
         redactor: keys.redactor.clone(),
         limits: Limits::default(),
+        folds: FoldRules::with(config.folds.rules.clone(), config.folds.off.clone())?,
     })
 }
 
@@ -120,8 +121,9 @@ pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
     let ConfigFile { arrays, policy, environments, .. } = config;
     let Settings { mode, normalise, .. } = settings;
     let all = format!(
-        "{} {arrays:?} {policy:?} {environments:?} {mode:?} {normalise:?}",
-        deployforge_canon::VERSION
+        "{} {arrays:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}",
+        deployforge_canon::VERSION,
+        settings.canon.folds.stamp()
     );
     blake3::hash(all.as_bytes()).to_hex()[..32].to_owned()
 }
