@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::across::Said;
 use crate::claim::Claim;
 use crate::diff::{Comparison, Difference};
-use crate::entry::{Entry, Identity, Owner, Unseen};
+use crate::entry::{Across, Entry, Identity, Owner, Unseen};
 use crate::findings::OpenFinding;
 use crate::order::{Order, latest, order};
 use crate::output::{Head, Output, RejectRow, Subject};
@@ -255,7 +256,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         };
         let reason = if let Some(reason) = unread.or(row.unknown()) {
             reason
-        } else if row.dialect() != self.observation.dialect || unmapped {
+        } else if unmapped || !self.is_of_kind(row) {
             UnknownReason::Unmapped
         } else if row.is_duplicate() || self.entry.claimed_twice() {
             UnknownReason::Duplicate
@@ -263,6 +264,17 @@ impl<'a, 'b> Judge<'a, 'b> {
             return None;
         };
         Some(Judgement::unknown(reason))
+    }
+
+    /// Whether the observation is of the row's dialect, or a map joins the two.
+    fn is_of_kind(&self, row: BaselineRow<'_>) -> bool {
+        let ObservationRow { dialect, resource_type, .. } = self.observation;
+        row.dialect() == dialect
+            || self
+                .context
+                .settings
+                .maps
+                .are_one((row.dialect(), row.resource_type()), (dialect, resource_type))
     }
 
     fn judge_present(&mut self, raw: u64) {
@@ -303,8 +315,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             (None, _) => Judgement::plain(Some(Verdict::Unmanaged)),
             (Some(Ok(expected)), Some(state)) => {
                 self.out.levels.compared += 1;
-                let comparison = self.compare(&expected, &state.root);
-                self.judgement(comparison)
+                self.compared(&expected, &state.root)
             }
             (Some(_), _) => Judgement::unknown(UnknownReason::Unreadable),
         };
@@ -347,13 +358,20 @@ impl<'a, 'b> Judge<'a, 'b> {
         Some(state.map(|state| state.root))
     }
 
-    fn compare(&self, expected: &Node, observed: &Node) -> Comparison {
+    /// Compares with what is declared, and takes note where that is in other words.
+    fn compared(&mut self, expected: &Node, observed: &Node) -> Judgement {
         let ObservationRow { dialect, resource_type, .. } = self.observation;
-        self.context.compare(self.entry, (dialect, resource_type), expected, observed)
-    }
-
-    fn judgement(&self, comparison: Comparison) -> Judgement {
-        Judgement::of(self.context, self.observation.resource_type, comparison)
+        let row = self.baseline_row();
+        let of = row.map_or((dialect, resource_type), |row| (row.dialect(), row.resource_type()));
+        let across =
+            (of.0 != dialect).then(|| Across { dialect, resource_type: resource_type.into() });
+        self.entry.set_across(across);
+        let expected = Said { dialect: of.0, resource_type: of.1, state: expected };
+        let observed = Said { dialect, resource_type, state: observed };
+        match self.context.compare_said(self.entry, expected, observed) {
+            Some(comparison) => Judgement::of(self.context, of.1, comparison),
+            None => Judgement::unknown(UnknownReason::Unmapped),
+        }
     }
 
     /// The state has no canonical form: kept as a reject, and the resource is `unknown`.

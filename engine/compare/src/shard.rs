@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use deployforge_canon::{Arranger, Canon, Differing, Flat, Node, Normalise, Parser, TypeFolds};
+use deployforge_maps::SharedMaps;
 use deployforge_model::{
     BaselineInfo, Dialect, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder,
     ObservationRow, Presence, Record, RecordReader, Seed, Timestamp,
 };
 use deployforge_policy::Policy;
 
+use crate::across::{Said, compare_across};
 use crate::claim::Claim;
 use crate::diff::{Comparison, DiffOptions, compare};
 use crate::entry::{Entry, Owner, Restored, Unseen};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub hash_key: [u8; 32],
     /// Makes states canonical.
     pub canon: Canon,
+    /// Which types and attributes of other dialects are one.
+    pub maps: SharedMaps,
     /// Weights, severities, environments.
     pub policy: Policy,
     /// What counts, if it is not the baseline's own choice.
@@ -148,6 +152,22 @@ impl Context {
     /// The folds of a type.
     pub(crate) fn folds(&self, dialect: Dialect, resource_type: &str) -> Arc<TypeFolds> {
         self.settings.canon.folds.of(self.settings.normalise, dialect, resource_type)
+    }
+
+    /// Compares a declared state with an observed one, which may be of another dialect; `None` if no map
+    /// says that both are of one kind.
+    pub(crate) fn compare_said(
+        &self,
+        entry: &Entry,
+        expected: Said<'_>,
+        observed: Said<'_>,
+    ) -> Option<Comparison> {
+        if expected.dialect == observed.dialect {
+            let of = (expected.dialect, expected.resource_type);
+            return Some(self.compare(entry, of, expected.state, observed.state));
+        }
+        let Settings { normalise, canon, policy, maps, .. } = &self.settings;
+        compare_across(maps, expected, observed, (*normalise, &canon.folds), policy)
     }
 
     /// Compares a declared state with an observed one of the same dialect.

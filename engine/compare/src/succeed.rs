@@ -19,6 +19,7 @@ use deployforge_model::{
 };
 use rayon::prelude::*;
 
+use crate::across::Said;
 use crate::comparator::{Comparator, SHARDS};
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
@@ -129,9 +130,14 @@ fn judge_text(
     let row = context.row(entry)?;
     let (dialect, kind) = (row.dialect(), row.resource_type());
     let canon = &context.settings.canon;
-    let observed = canon.stored_state(&mut tools.parser, dialect, kind, text.as_bytes()).ok()?.root;
+    let across = entry.across().cloned();
+    let seen = across.as_ref().map_or((dialect, kind), |of| (of.dialect, &*of.resource_type));
+    let text = text.as_bytes();
+    let observed = canon.stored_state(&mut tools.parser, seen.0, seen.1, text).ok()?.root;
     let expected = canon.stored_state(&mut tools.parser, dialect, kind, row.state()).ok()?.root;
-    let comparison = context.compare(entry, (dialect, kind), &expected, &observed);
+    let declared = Said { dialect, resource_type: kind, state: &expected };
+    let said = Said { dialect: seen.0, resource_type: seen.1, state: &observed };
+    let comparison = context.compare_said(entry, declared, said)?;
     let judgement = Judgement::of(context, kind, comparison);
     entry.canonical = State { root: observed }.fingerprint(&context.seed);
     entry.set_settled(true);
@@ -392,6 +398,8 @@ fn not_comparable(
     known: &Entry,
 ) -> Option<UnknownReason> {
     let dialect = before.map(|row| row.dialect()).or(known.identity().map(|of| of.dialect));
+    // What was observed in other words is held against them again when it is observed again.
+    let dialect = dialect.filter(|_| known.across().is_none());
     let unmapped = known.reason() == Some(UnknownReason::Unmapped) && before.is_some();
     if let Some(reason) = now.unknown() {
         Some(reason)

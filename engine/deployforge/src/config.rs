@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use deployforge_canon::{ArrayRule, Fold, FoldRule, Normalise};
 use deployforge_formats::KeyDefaults;
+use deployforge_maps::KindRule;
 use deployforge_model::Mode;
 use deployforge_policy::{Environment, PolicyRules};
 use serde::Deserialize;
@@ -36,6 +37,7 @@ pub(crate) struct ConfigFile {
     pub(crate) normalise: Option<Normalise>,
     pub(crate) arrays: Vec<ArrayRule>,
     pub(crate) folds: FoldsConfig,
+    pub(crate) kinds: Vec<KindRule>,
     pub(crate) environments: Vec<Environment>,
     pub(crate) policy: PolicyRules,
     pub(crate) commit: CommitConfig,

@@ -8,6 +8,7 @@ use deployforge_canon::{ArrayRules, Canon, FoldRules, Limits, Normalise, Redacto
 use deployforge_compare::{Comparator, LevelSwitch, Restored, Settings, Tables};
 use deployforge_formats::KeyDefaults;
 use deployforge_history::History;
+use deployforge_maps::SharedMaps;
 use deployforge_model::{BaselineKind, Clock, Dialect, SystemClock};
 use deployforge_pipeline::{Recorder, open_findings};
 use deployforge_policy::Policy;
@@ -92,6 +93,7 @@ pub(crate) fn settings(
         seed: keys.seed,
         hash_key: keys.hash_key,
         canon: canon(config, keys)?,
+        maps: SharedMaps::with(config.kinds.clone())?,
         policy: policy(config)?,
         mode: judge.mode.or(config.mode),
         normalise: normalise(judge.normalise, config),
@@ -118,10 +120,10 @@ fn memory() -> u64 {
 /// A hash of all that decides whether states are equal and what a difference means: rules, and the
 /// version of the code that makes states canonical.
 pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
-    let ConfigFile { arrays, policy, environments, .. } = config;
+    let ConfigFile { arrays, kinds, policy, environments, .. } = config;
     let Settings { mode, normalise, .. } = settings;
     let all = format!(
-        "{} {arrays:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}",
+        "{} {arrays:?} {kinds:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}",
         deployforge_canon::VERSION,
         settings.canon.folds.stamp()
     );

@@ -142,6 +142,9 @@ impl Walk<'_> {
             Some(rest) if !rest.is_empty() => observed.and_then(|node| find(node, rest)),
             _ => find(self.root, &at),
         };
+        if found.is_none() && self.side.is_key(own.len(), name) {
+            return None;
+        }
         if matches!(found, Some(Node::Unresolved(_))) {
             return self.skip(path, value);
         }
@@ -163,6 +166,14 @@ impl Walk<'_> {
                 between: None,
                 keys: Vec::new(),
             });
+        }
+        // One member of each element: what is declared is a list of these.
+        let gathered =
+            at.strip_prefix(place.at.as_slice()).unwrap_or(&at).contains(&"*".to_owned());
+        if gathered && matches!(shape, Shape::Leaf(_)) {
+            let of_list = Shape::List(Box::new([shape.clone()]));
+            let place = Place { shape: &of_list, at, own };
+            return self.value(path, &place, value, found.as_ref());
         }
         let place = Place { shape, at, own };
         self.value(path, &place, value, found.as_ref())
@@ -247,6 +258,19 @@ impl Walk<'_> {
         let declared = elements(value).unwrap_or_else(|| single.to_vec());
         let observed: Option<Vec<&Node>> =
             found.map(|node| elements(node).unwrap_or_else(|| vec![node]));
+        let observed = observed.map(|items| self.side.kind.not_provided(&place.at, items));
+        if let Some(members) = self.side.kind.taken_apart(&place.at) {
+            let mut own = place.own.clone();
+            own.push("*".to_owned());
+            let declared =
+                declared.iter().map(|node| self.side.in_api(node, shape, &own, &place.at));
+            let declared: Vec<Node> = declared.collect();
+            let apart = |items: &mut dyn Iterator<Item = &Node>| {
+                set(items.flat_map(|item| names::apart(item, members)).collect())
+            };
+            let other = observed.map(|items| apart(&mut items.into_iter()));
+            return Some((apart(&mut declared.iter()), other));
+        }
         let objects = declared.iter().any(|node| matches!(node, Node::Object(_)));
         if objects && matches!(shape, Shape::Object(_)) {
             let mut inner = place.clone();

@@ -1,6 +1,7 @@
 //! The data: kinds, their names in each dialect, and the exceptions.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, LazyLock};
 
 use deployforge_canon::{Fold, FoldRule, FoldRules, TypeFolds};
 use deployforge_model::Dialect;
@@ -32,6 +33,13 @@ pub struct KindRule {
     /// Lists whose order means something, by pointer in the API's words.
     #[serde(default)]
     pub ordered: Vec<String>,
+    /// Lists whose elements hold lists, and are grouped otherwise by each format: for each such list the
+    /// members that are taken apart, so that one element says one thing.
+    #[serde(default)]
+    pub apart: BTreeMap<String, Vec<String>>,
+    /// Elements that the cloud puts into a list by itself: which values of which members tell them.
+    #[serde(default)]
+    pub provided: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
     /// The shape, where no model of an API gives it.
     #[serde(default)]
     pub shape: Option<Shape>,
@@ -45,6 +53,8 @@ pub struct Kind {
     pub(crate) shape: Shape,
     pub(crate) names: BTreeMap<Dialect, Names>,
     pub(crate) ordered: Vec<Vec<String>>,
+    pub(crate) apart: Vec<(Vec<String>, Vec<Vec<String>>)>,
+    pub(crate) provided: Vec<(Vec<String>, BTreeMap<String, serde_json::Value>)>,
     /// Folds and what absence stands for, by place in the API's words.
     pub(crate) values: Vec<(Vec<String>, Values)>,
 }
@@ -94,6 +104,30 @@ pub enum MapError {
 pub struct Maps {
     pub(crate) kinds: Vec<Kind>,
     by_type: HashMap<(Dialect, String), usize>,
+    spoken: HashSet<(Dialect, usize)>,
+}
+
+/// Maps that are shared: the built-in ones are read when they are first asked for, once.
+#[derive(Clone, Debug, Default)]
+pub struct SharedMaps(Option<Arc<Maps>>);
+
+impl SharedMaps {
+    /// The user's kinds and the built-in ones.
+    pub fn with(user: Vec<KindRule>) -> Result<Self, MapError> {
+        if user.is_empty() {
+            return Ok(Self::default());
+        }
+        Ok(Self(Some(Arc::new(Maps::with(user)?))))
+    }
+}
+
+impl std::ops::Deref for SharedMaps {
+    type Target = Maps;
+
+    fn deref(&self) -> &Maps {
+        static BUILT_IN: LazyLock<Maps> = LazyLock::new(Maps::built_in);
+        self.0.as_deref().unwrap_or(&BUILT_IN)
+    }
 }
 
 /// The models of the clouds' APIs: shapes by kind.
@@ -125,7 +159,7 @@ impl Maps {
 
     /// The user's kinds first, then the built-in ones: a type that both claim is the user's.
     pub fn with(user: Vec<KindRule>) -> Result<Self, MapError> {
-        let mut maps = Self { kinds: Vec::new(), by_type: HashMap::new() };
+        let mut maps = Self { kinds: Vec::new(), by_type: HashMap::new(), spoken: HashSet::new() };
         let mut shapes: HashMap<String, (&[Dialect], Shape)> = HashMap::new();
         for (dialects, text) in SHAPES {
             let all: BTreeMap<String, Shape> =
@@ -164,6 +198,7 @@ impl Maps {
                 match taken {
                     None => {
                         self.by_type.insert((dialect, resource_type), number);
+                        self.spoken.insert((dialect, number));
                     }
                     // A built-in kind leaves to the user what the user has said.
                     Some(other) if own => {
@@ -188,6 +223,22 @@ impl Maps {
     pub fn kind(&self, dialect: Dialect, resource_type: &str) -> Option<&Kind> {
         let number = self.by_type.get(&(dialect, resource_type.to_owned()))?;
         Some(&self.kinds[*number])
+    }
+
+    /// The number of the kind that a type is of, which is the same for all types of a kind.
+    pub fn number(&self, dialect: Dialect, resource_type: &str) -> Option<usize> {
+        self.by_type.get(&(dialect, resource_type.to_owned())).copied()
+    }
+
+    /// Whether two types of two dialects are one kind.
+    pub fn are_one(&self, one: (Dialect, &str), other: (Dialect, &str)) -> bool {
+        let number = self.number(one.0, one.1);
+        number.is_some() && number == self.number(other.0, other.1)
+    }
+
+    /// Whether a dialect has a type of this kind.
+    pub fn speaks(&self, dialect: Dialect, number: usize) -> bool {
+        self.spoken.contains(&(dialect, number))
     }
 
     /// Every kind.
@@ -233,7 +284,19 @@ impl Kind {
         for pointer in values.keys().copied().chain(rule.ordered.iter().map(String::as_str)) {
             shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
         }
+        let lists = rule.apart.keys().chain(rule.provided.keys());
+        for pointer in lists {
+            shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
+        }
+        let relative =
+            |all: &[String]| all.iter().map(|one| segments(&format!("/{one}"))).collect();
         Ok(Self {
+            apart: rule
+                .apart
+                .iter()
+                .map(|(at, members)| (segments(at), relative(members)))
+                .collect(),
+            provided: rule.provided.iter().map(|(at, is)| (segments(at), is.clone())).collect(),
             ordered: rule.ordered.iter().map(|pointer| segments(pointer)).collect(),
             values: values.into_iter().map(|(at, values)| (segments(at), values)).collect(),
             name: rule.kind,

@@ -19,5 +19,5 @@ mod names;
 mod shape;
 
 pub use align::{Aligned, Unmatched};
-pub use data::{Kind, KindRule, MapError, Maps};
+pub use data::{Kind, KindRule, MapError, Maps, SharedMaps};
 pub use shape::Shape;

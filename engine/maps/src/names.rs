@@ -65,6 +65,23 @@ const LOCAL: [(Dialect, &[&str]); 1] = [(
         "triggers",
         "keepers",
         "terraform_labels",
+        // When it was made is nothing that anyone declares.
+        "create_date",
+        "created_date",
+        "created_at",
+        "created_time",
+        "creation_date",
+        "creation_time",
+        "creation_timestamp",
+        "create_time",
+        "last_updated_time",
+        "last_updated_date",
+        "last_modified",
+        "last_modified_at",
+        "update_time",
+        "updated_at",
+        "time_created",
+        "time_updated",
     ],
 )];
 
@@ -134,6 +151,22 @@ impl Kind {
     /// What is said of the values at a place in the API's words.
     pub(crate) fn values_at(&self, at: &[String]) -> Option<&Values> {
         self.values.iter().find(|(of, _)| of == at).map(|(_, values)| values)
+    }
+
+    /// The members of a list's elements that are taken apart.
+    pub(crate) fn taken_apart(&self, at: &[String]) -> Option<&[Vec<String>]> {
+        self.apart.iter().find(|(of, _)| of == at).map(|(_, members)| members.as_slice())
+    }
+
+    /// The elements of a list without those that the cloud puts there by itself.
+    pub(crate) fn not_provided<'n>(&self, at: &[String], items: Vec<&'n Node>) -> Vec<&'n Node> {
+        let Some((_, is)) = self.provided.iter().find(|(of, _)| of == at) else { return items };
+        let provided = |node: &Node| {
+            is.iter().all(|(name, value)| {
+                node.get(name).is_some_and(|found| found.to_json() == value.to_string())
+            })
+        };
+        items.into_iter().filter(|node| !provided(node)).collect()
     }
 
     /// Whether order means something in the list at a place.
@@ -253,4 +286,57 @@ fn put(members: &mut Vec<(Box<str>, Node)>, at: &[String], value: Node) {
             }
         }
     }
+}
+
+impl Side<'_> {
+    /// An element of a list in the API's words: what leads nowhere is left out.
+    pub(crate) fn in_api(&self, node: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
+        let Node::Object(members) = node else { return node.clone() };
+        let mut place = at.to_vec();
+        place.push("*".to_owned());
+        let mut all = Vec::new();
+        for (name, value) in members {
+            let mut here = own.to_vec();
+            here.push(name.to_string());
+            let Some(to) = self.leads(&here, shape, &place, name) else { continue };
+            let Some(rest) = to.strip_prefix(place.as_slice()) else { continue };
+            // `IpRanges/*/CidrIp`: one object for each value.
+            match rest.iter().position(|segment| segment == "*") {
+                Some(star) => {
+                    let inner = &rest[star + 1..];
+                    let values = elements(value).unwrap_or_default();
+                    let objects =
+                        values.into_iter().map(|value| tree(vec![(inner.to_vec(), value.clone())]));
+                    all.push((rest[..star].to_vec(), Node::Array(objects.collect())));
+                }
+                None => all.push((rest.to_vec(), value.clone())),
+            }
+        }
+        tree(all)
+    }
+}
+
+/// An element taken apart: for each value of its lists one element with the rest of it, and the value
+/// alone. Empty values say nothing; what says nothing at all of its lists is kept as it is.
+pub(crate) fn apart(item: &Node, lists: &[Vec<String>]) -> Vec<Node> {
+    let Node::Object(members) = item else { return vec![item.clone()] };
+    let is_list = |name: &str| lists.iter().any(|path| path.first().is_some_and(|l| l == name));
+    let rest: Vec<(Box<str>, Node)> = members
+        .iter()
+        .filter(|(name, value)| !is_list(name) && !value.is_hollow())
+        .cloned()
+        .collect();
+    let mut all = Vec::new();
+    for path in lists {
+        let Some((list, inner)) = path.split_first() else { continue };
+        let items = item.get(list).and_then(elements).unwrap_or_default();
+        for one in items {
+            let value = crate::align::find(one, inner).unwrap_or_else(|| one.clone());
+            let mut members = rest.clone();
+            members.push((list.as_str().into(), value));
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            all.push(Node::Object(members));
+        }
+    }
+    if all.is_empty() { vec![Node::Object(rest)] } else { all }
 }

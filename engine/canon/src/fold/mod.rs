@@ -67,6 +67,8 @@ folds! {
     NumberText = "number-text",
     /// true or false, and the same as text
     BoolText = "bool-text",
+    /// true or false, and a word that says on or off: `enabled`, `DISABLED`, `on`
+    Switch = "switch",
     /// texts that differ in upper and lower case alone
     Case = "case",
     /// a name with and without the dot at its end
@@ -175,6 +177,7 @@ impl Fold {
             Self::Policy => policy::same(expected, observed),
             Self::NumberText => scalar::number_text(expected, observed),
             Self::BoolText => scalar::bool_text(expected, observed),
+            Self::Switch => scalar::switch(expected, observed),
             Self::Case => texts(expected, observed, scalar::case),
             Self::TrailingDot => texts(expected, observed, |a, b| scalar::trailing(a, b, '.')),
             Self::TrailingSlash => texts(expected, observed, |a, b| scalar::trailing(a, b, '/')),
@@ -316,6 +319,9 @@ mod tests {
             (Fold::BoolText, "true", r#""TRUE""#, true),
             (Fold::BoolText, "true", r#""false""#, false),
             (Fold::BoolText, "true", r#""1""#, false),
+            (Fold::Switch, "false", r#""Disabled""#, true),
+            (Fold::Switch, "true", r#""disabled""#, false),
+            (Fold::Switch, "true", r#""maybe""#, false),
             (Fold::Case, r#""EnAbled""#, r#""enabled""#, true),
             (Fold::Case, r#""Enabled""#, r#""Enable""#, false),
             (Fold::TrailingDot, r#""a.example.""#, r#""a.example""#, true),

@@ -30,6 +30,20 @@ pub(super) fn bool_text(a: &Node, b: &Node) -> bool {
     }
 }
 
+pub(super) fn switch(a: &Node, b: &Node) -> bool {
+    let says = |text: &str| match &*text.to_ascii_lowercase() {
+        "enabled" | "enable" | "on" | "yes" | "active" => Some(true),
+        "disabled" | "disable" | "off" | "no" | "inactive" => Some(false),
+        _ => None,
+    };
+    match (a, b) {
+        (Node::Bool(flag), Node::String(text)) | (Node::String(text), Node::Bool(flag)) => {
+            says(text) == Some(*flag)
+        }
+        _ => false,
+    }
+}
+
 pub(super) fn case(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
