@@ -104,7 +104,7 @@ impl Walk<'_> {
         let Node::Object(members) = expected else { return (expected.clone(), observed.cloned()) };
         let (mut left, mut right) = (Vec::new(), Vec::new());
         for (name, value) in members {
-            if self.side.is_spoken_for(place.own.len(), name) {
+            if self.side.is_spoken_for(&place.own, name) {
                 continue;
             }
             let length = path.len();
@@ -131,6 +131,10 @@ impl Walk<'_> {
         let kind: &Kind = self.side.kind;
         let mut own = place.own.clone();
         own.push(name.to_owned());
+        if self.side.is_wrapping(&own) {
+            let inner = Place { shape: place.shape, at: place.at.clone(), own };
+            return Some(self.object(path, &inner, value, observed));
+        }
         let at = match self.side.leads(&own, place.shape, &place.at, name) {
             Some(at) if !at.is_empty() => at,
             _ if self.side.is_key(own.len(), name) => return None,

@@ -26,7 +26,7 @@ const SPOKEN_FOR: [(Dialect, &str, &[&str]); 4] = [
 ];
 
 /// Members that steer the tool and are no attribute of the resource.
-const LOCAL: [(Dialect, &[&str]); 1] = [(
+const LOCAL: [(Dialect, &[&str]); 2] = [(Dialect::AwsConfig, &["relationships"]), (
     Dialect::Terraform,
     &[
         "timeouts",
@@ -104,19 +104,27 @@ impl<'k> Side<'k> {
         Self { kind, dialect, names, root }
     }
 
-    /// Whether a member at the root is none of the resource, or another says what it says.
-    pub(crate) fn is_spoken_for(&self, depth: usize, name: &str) -> bool {
+    /// Whether a member is none of the resource, or another one says what it says.
+    pub(crate) fn is_spoken_for(&self, own: &[String], name: &str) -> bool {
         let is_local =
             LOCAL.iter().any(|(dialect, names)| *dialect == self.dialect && names.contains(&name));
-        if depth == 0 && is_local {
+        if own.is_empty() && is_local {
             return true;
         }
-        depth == 0
-            && SPOKEN_FOR.iter().any(|(dialect, by, names)| {
-                *dialect == self.dialect
-                    && names.contains(&name)
-                    && self.root.get(by).is_some_and(|node| *node != Node::Null)
-            })
+        SPOKEN_FOR.iter().any(|(dialect, by, names)| {
+            *dialect == self.dialect
+                && names.iter().any(|other| match other.rsplit_once('/') {
+                    Some((before, last)) => last == name && own.join("/") == before,
+                    None => *other == name && own.is_empty(),
+                })
+                && self.root.get(by).is_some_and(|node| *node != Node::Null)
+        })
+    }
+
+    /// Whether a member at the root only holds the resource's own attributes, as an item of Config does.
+    pub(crate) fn is_wrapping(&self, own: &[String]) -> bool {
+        self.dialect == Dialect::AwsConfig
+            && matches!(own, [one] if one == "configuration" || one == "supplementaryConfiguration")
     }
 
     /// Whether a member at the root is part of the key, and so known to be equal.
@@ -205,7 +213,7 @@ fn of_config(kind: &Kind, observed: &Node) -> Node {
     tree(out)
 }
 
-/// The leaves of a state at their places in the API's words.
+/// The members of a state at their places in the API's words.
 fn rename(
     side: &Side<'_>,
     node: &Node,
@@ -220,42 +228,57 @@ fn rename(
         here.push(name.to_string());
         let Some(place) = side.leads(&here, shape, at, name) else { continue };
         let Some(found) = side.kind.shape.at(&place) else { continue };
-        out.push((place, renamed(side, value, found, &here)));
+        let value = renamed(side, value, found, &here, &place);
+        // One member of each element: one object for each value.
+        let star = place.iter().skip(at.len()).position(|segment| segment == "*");
+        match star.map(|star| star + at.len()).filter(|_| place.starts_with(at)) {
+            Some(star) => {
+                let inner = &place[star + 1..];
+                let values = elements(&value).unwrap_or_else(|| vec![&value]);
+                let objects = values.into_iter().map(|value| tree(vec![(inner.to_vec(), value.clone())]));
+                out.push((place[at.len()..star].to_vec(), Node::Array(objects.collect())));
+            }
+            None if place.starts_with(at) => out.push((place[at.len()..].to_vec(), value)),
+            None => {}
+        }
     }
 }
 
 /// A value with the names below it in the API's words.
-fn renamed(side: &Side<'_>, value: &Node, shape: &Shape, own: &[String]) -> Node {
+fn renamed(side: &Side<'_>, value: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
     match (shape, value) {
         _ if shape.is_map_as_list() => as_map(value),
-        (Shape::Object(_), Node::Object(members)) if shape.free().is_none() => {
-            let mut all: Vec<(Box<str>, Node)> = members
-                .iter()
-                .map(|(name, value)| {
-                    let mut here = own.to_vec();
-                    here.push(name.to_string());
-                    match shape.member(name) {
-                        Some((found, shape)) => (found.into(), renamed(side, value, shape, &here)),
-                        None => (name.clone(), value.clone()),
-                    }
-                })
-                .collect();
-            all.sort_by(|a, b| a.0.cmp(&b.0));
-            Node::Object(all)
+        (Shape::Object(_), Node::Object(_)) if shape.free().is_none() => {
+            let mut all = Vec::new();
+            rename(side, value, shape, own, at, &mut all);
+            tree(all)
         }
         (Shape::List(inner), list) if elements(list).is_some() => {
-            let mut here = own.to_vec();
-            here.push("*".to_owned());
+            let (mut own, mut at) = (own.to_vec(), at.to_vec());
+            own.push("*".to_owned());
+            at.push("*".to_owned());
             let items = elements(list).unwrap_or_default();
-            Node::Array(
-                items.into_iter().map(|item| renamed(side, item, &inner[0], &here)).collect(),
-            )
+            let items = items.into_iter().map(|item| renamed(side, item, &inner[0], &own, &at));
+            Node::Array(items.collect())
         }
         (Shape::Object(_), list) if shape.free().is_none() => match elements(list).as_deref() {
-            Some([one]) => renamed(side, one, shape, own),
+            Some([one]) => {
+                let mut own = own.to_vec();
+                own.push("*".to_owned());
+                renamed(side, one, shape, &own, at)
+            }
             _ => value.clone(),
         },
         _ => value.clone(),
+    }
+}
+
+impl Side<'_> {
+    /// An element of a list in the API's words: what leads nowhere is left out.
+    pub(crate) fn in_api(&self, node: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
+        let mut place = at.to_vec();
+        place.push("*".to_owned());
+        renamed(self, node, shape, own, &place)
     }
 }
 
@@ -285,34 +308,6 @@ fn put(members: &mut Vec<(Box<str>, Node)>, at: &[String], value: Node) {
                 inner.sort_by(|a, b| a.0.cmp(&b.0));
             }
         }
-    }
-}
-
-impl Side<'_> {
-    /// An element of a list in the API's words: what leads nowhere is left out.
-    pub(crate) fn in_api(&self, node: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
-        let Node::Object(members) = node else { return node.clone() };
-        let mut place = at.to_vec();
-        place.push("*".to_owned());
-        let mut all = Vec::new();
-        for (name, value) in members {
-            let mut here = own.to_vec();
-            here.push(name.to_string());
-            let Some(to) = self.leads(&here, shape, &place, name) else { continue };
-            let Some(rest) = to.strip_prefix(place.as_slice()) else { continue };
-            // `IpRanges/*/CidrIp`: one object for each value.
-            match rest.iter().position(|segment| segment == "*") {
-                Some(star) => {
-                    let inner = &rest[star + 1..];
-                    let values = elements(value).unwrap_or_default();
-                    let objects =
-                        values.into_iter().map(|value| tree(vec![(inner.to_vec(), value.clone())]));
-                    all.push((rest[..star].to_vec(), Node::Array(objects.collect())));
-                }
-                None => all.push((rest.to_vec(), value.clone())),
-            }
-        }
-        tree(all)
     }
 }
 

@@ -8,6 +8,8 @@ mod set01;
 mod set02;
 mod set03;
 mod set04;
+mod set05;
+mod set06;
 mod set07;
 mod set08;
 mod set10;
