@@ -168,6 +168,15 @@ impl Format {
     pub fn is_document(self) -> bool {
         !matches!(self, Self::Native | Self::CloudEvents | Self::AwsConfig | Self::GoogleAssets)
     }
+
+    /// Whether it is written as YAML too: templates and manifests are, and the command lines of the
+    /// clouds print their replies so.
+    pub fn may_be_yaml(self) -> bool {
+        !matches!(
+            self,
+            Self::Native | Self::CloudEvents | Self::TerraformState | Self::TerraformJson
+        )
+    }
 }
 
 impl fmt::Display for Format {

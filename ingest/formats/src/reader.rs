@@ -68,7 +68,8 @@ impl Reader {
             Some(_) => &[],
         };
         let documents = options.format.is_none_or(Format::is_document);
-        let framer = Framer::new(options.limits, lists, documents);
+        let yaml = options.format.is_none_or(Format::may_be_yaml);
+        let framer = Framer::new(options.limits, lists, documents, yaml);
         Self { options, framer, tally: Tally::default(), finished: false }
     }
 
