@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use deployforge_model::Dialect;
 
+use crate::reference::Stack;
+
 /// How to read one input. The default detects the format from the content.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
@@ -18,6 +20,8 @@ pub struct ReadOptions {
     pub side: Side,
     /// The input's file name, without its folder: replies are often kept under the name of the call.
     pub name: Option<String>,
+    /// The stack whose template the input is, where the caller knows it.
+    pub stack: Option<Stack>,
 }
 
 /// The source's configuration: fills the key parts that a format lacks, after everything else.

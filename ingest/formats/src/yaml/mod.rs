@@ -19,6 +19,9 @@
 
 mod convert;
 mod scalar;
+mod tag;
+#[cfg(test)]
+mod tests;
 
 use deployforge_model::{RejectCode, SourcePosition};
 

@@ -5,7 +5,10 @@ mod support;
 
 mod aws_config;
 mod cloudevents;
+mod cloudformation;
+mod cloudformation_stacks;
 mod corpus;
+mod corpus_cloudformation;
 mod framing;
 mod lines;
 mod native;
