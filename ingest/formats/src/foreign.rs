@@ -2,6 +2,8 @@
 
 use deployforge_model::RejectCode;
 
+const TEMPLATE: &str = "This is a template, not the document; render it and give the result.";
+
 /// Files that are known by their first bytes.
 const MAGIC: &[(&[u8], &str)] = &[
     (b"PAR1", "This is a Parquet file, which is not read yet; export the inventory as JSON."),
@@ -22,6 +24,10 @@ const MAGIC: &[(&[u8], &str)] = &[
     (b"PK\x03\x04", "This is a zip archive, which is not read; unpack it first."),
     (b"\xff\xfe", "This is UTF-16 text; write the file again as UTF-8."),
     (b"\xfe\xff", "This is UTF-16 text; write the file again as UTF-8."),
+    (b"{{ ", TEMPLATE),
+    (b"{{-", TEMPLATE),
+    (b"{{/", TEMPLATE),
+    (b"{%", TEMPLATE),
     (b"{\0", "This is UTF-16 text; write the file again as UTF-8."),
     (b"[\0", "This is UTF-16 text; write the file again as UTF-8."),
     (b"\0{", "This is UTF-16 text; write the file again as UTF-8."),

@@ -51,6 +51,7 @@ mod native;
 mod openstack;
 mod options;
 mod oracle;
+mod place;
 mod reader;
 mod reference;
 mod refusal;

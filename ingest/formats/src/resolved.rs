@@ -131,7 +131,7 @@ impl<'a> Value<'a> {
             | Self::Unresolved { secret, .. } => *secret,
             Self::List(elements) => elements.iter().any(Self::is_secret),
             Self::Object(members) => members.iter().any(|(_, value)| value.is_secret()),
-            _ => false,
+            Self::Absent => false,
         }
     }
 

@@ -51,6 +51,12 @@ pub(crate) enum Note {
     MorePages,
     /// Resources of which a reply says that they exist, and not how they are.
     StateElsewhere,
+    /// Objects that have no name yet.
+    Nameless,
+    /// Objects whose namespace is not given.
+    NamespaceAssumed,
+    /// Objects read as they were last applied.
+    LastApplied,
 }
 
 impl Note {
@@ -98,6 +104,13 @@ impl Note {
             Self::StateElsewhere => {
                 format!("{count} resource{s} listed without their state")
             }
+            Self::Nameless => {
+                format!("{count} object{s} without a name skipped: the API server makes one")
+            }
+            Self::NamespaceAssumed => {
+                format!("namespace of {count} object{s} unknown: taken as `default`")
+            }
+            Self::LastApplied => format!("{count} object{s} read as last applied"),
         }
     }
 }

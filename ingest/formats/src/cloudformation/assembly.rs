@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use deployforge_model::RejectCode;
 use serde_json::value::RawValue;
 
-use super::stack::Lines;
 use crate::json::{self, Members};
 use crate::options::{Format, KeyDefaults};
+use crate::place::Lines;
 use crate::reference::{Reference, Stack};
 use crate::refusal::{Refusal, printable};
 use crate::sink::{Note, Sink};

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use deployforge_model::{Presence, RejectCode};
 use serde_json::value::RawValue;
 
-use super::stack::{self, Lines, Member};
+use super::stack::{self, Member};
 use crate::json::{self, Members};
 use crate::options::Side;
+use crate::place::Lines;
 use crate::refusal::Refusal;
 use crate::resolved::Value;
 use crate::sink::{Note, Sink};

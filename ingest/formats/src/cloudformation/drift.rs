@@ -6,10 +6,11 @@
 use deployforge_model::{Evidence, Presence, Timestamp};
 use serde_json::value::RawValue;
 
-use super::stack::{self, Lines, Member};
+use super::stack::{self, Member};
 use crate::arn::Arn;
 use crate::json::{self, Members};
 use crate::options::Side;
+use crate::place::Lines;
 use crate::refusal::Refusal;
 use crate::sink::{Note, Sink};
 

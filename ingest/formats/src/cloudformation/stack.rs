@@ -1,12 +1,13 @@
 //! Stacks: their names, the keys of what they hold, and lists of it.
 
-use deployforge_model::{Dialect, Observation, Presence, RejectCode, ResourceKey, SourcePosition};
+use deployforge_model::{Dialect, Observation, Presence, RejectCode, ResourceKey};
 use serde_json::value::RawValue;
 
 use super::types;
 use crate::arn::Arn;
 use crate::json::{self, Members};
 use crate::options::Side;
+use crate::place::Lines;
 use crate::refusal::{Refusal, check_key};
 use crate::sink::{Note, Sink};
 
@@ -111,30 +112,6 @@ pub(super) fn of_id(id: &str) -> Option<&str> {
         None => id,
     };
     resource.split('/').next().filter(|name| !name.is_empty())
-}
-
-/// Finds the line on which a part of the document stands, going forward. In YAML that became JSON
-/// the lines are kept, and offsets are not; so the offset stays that of the document.
-#[derive(Debug)]
-pub(super) struct Lines<'a> {
-    text: &'a str,
-    at: SourcePosition,
-    passed: usize,
-}
-
-impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a str, at: SourcePosition) -> Self {
-        Self { text, at, passed: 0 }
-    }
-
-    pub(super) fn position(&mut self, part: &str) -> SourcePosition {
-        let ahead = (part.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
-        if let Some(between) = self.text.as_bytes().get(self.passed..ahead) {
-            self.at.line += memchr::memchr_iter(b'\n', between).count() as u64;
-            self.passed = ahead;
-        }
-        self.at
-    }
 }
 
 /// The members under which replies list the resources of a stack.

@@ -7,9 +7,10 @@ use deployforge_model::{Observation, Presence, RejectCode};
 use serde_json::value::RawValue;
 
 use super::scope::Scope;
-use super::stack::{self, Lines, Member};
+use super::stack::{self, Member};
 use super::types;
 use crate::json::{self, Members};
+use crate::place::Lines;
 use crate::refusal::{Refusal, printable};
 use crate::resolved::Value;
 use crate::sink::{Note, Sink};

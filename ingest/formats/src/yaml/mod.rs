@@ -35,6 +35,10 @@ pub(crate) use convert::documents;
 pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     let start = sink.position;
     let mut filled = 0;
+    let template = Refusal::new(
+        RejectCode::Unsupported,
+        "This YAML holds `{{ }}` outside quotes, as templates do; render it and give the result, or quote the value.",
+    );
     for document in documents(text, sink.options.limits) {
         sink.position = SourcePosition {
             offset: start.offset + document.bytes.start as u64,
@@ -45,8 +49,10 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         }
         filled += 1;
         let refused = &text.as_bytes()[document.bytes.clone()];
+        let broken = document.json.is_err();
         if let Err(refusal) = read_document(document, start, sink) {
-            sink.refuse(&refusal, refused);
+            let is_template = broken && TEMPLATES.iter().any(|mark| contains(refused, mark));
+            sink.refuse(if is_template { &template } else { &refusal }, refused);
         }
     }
     sink.position = start;
@@ -55,6 +61,13 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(RejectCode::Empty, reason));
     }
     Ok(())
+}
+
+/// What templates of YAML hold that makes them no YAML.
+const TEMPLATES: [&[u8]; 2] = [b"{{", b"{%"];
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    memchr::memmem::find(text, part).is_some()
 }
 
 fn read_document(

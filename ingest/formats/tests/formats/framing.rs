@@ -251,7 +251,9 @@ fn what_is_no_json_is_named() {
         (b"\xef\xbb\xbf", RejectCode::Empty, "empty"),
         (b"[[1]]", RejectCode::NotARecord, "list"),
         (b"{\"Resources\":{}}", RejectCode::NotARecord, "known format"),
-        (b"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", RejectCode::Unsupported, "Kubernetes"),
+        (b"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", RejectCode::BadField, "`metadata`"),
+        (b"{{- if .Values.x }}\nkind: Pod\n{{- end }}\n", RejectCode::Unsupported, "template"),
+        (b"{% if x %}\n{}\n", RejectCode::Unsupported, "template"),
     ] {
         let outcome = read(bytes);
         let reject = outcome.refused();
