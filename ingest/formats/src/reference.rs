@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::options::{Format, KeyDefaults, ReadOptions};
 
-/// What is known of a stack beside its template.
+/// What is known of a deployment beside its template.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stack {
-    /// Its name, as the cloud knows it.
+    /// The stack's name, as the cloud knows it; for ARM templates, the resource group's.
     pub name: String,
     /// Values given for its parameters, which count before the template's defaults.
     pub parameters: BTreeMap<String, String>,

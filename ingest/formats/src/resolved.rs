@@ -4,6 +4,7 @@
 //! came from a secret parameter, and that a value could not be resolved, with the reason.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use deployforge_model::{RejectCode, UNRESOLVED_MEMBER, path};
 
@@ -12,6 +13,9 @@ use crate::refusal::Refusal;
 
 /// Levels of nesting that are followed, whatever the limit for records: resolving needs the stack.
 const LEVELS: usize = 256;
+
+/// Into how many parts a text is split: more than any list that a template may hold.
+pub(crate) const PARTS: usize = 1 << 16;
 
 /// A value of a template.
 #[derive(Clone, Debug, PartialEq)]
@@ -255,6 +259,50 @@ impl<'a> Value<'a> {
             }
             _ => {}
         }
+    }
+}
+
+/// Bounds of resolving one template: values refer to one another, and what refers to itself, or
+/// doubles itself forty times, must end.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// Bytes that may still be made.
+    budget: Cell<usize>,
+    /// Levels that are entered.
+    level: Cell<usize>,
+}
+
+impl Bounds {
+    /// Bounds that allow so many bytes of made values.
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self { budget: Cell::new(bytes), level: Cell::new(0) }
+    }
+
+    /// Goes one level deeper, unless that is too deep.
+    pub(crate) fn deeper<T>(&self, inner: impl FnOnce() -> T, otherwise: T) -> T {
+        if self.level.get() >= LEVELS {
+            return otherwise;
+        }
+        self.level.set(self.level.get() + 1);
+        let result = inner();
+        self.level.set(self.level.get() - 1);
+        result
+    }
+
+    /// Whether so many bytes may be made.
+    pub(crate) fn allows(&self, bytes: usize) -> bool {
+        bytes <= self.budget.get()
+    }
+
+    /// Counts a value that was made or copied.
+    pub(crate) fn made<'a>(&self, value: Value<'a>) -> Value<'a> {
+        let Some(left) = self.budget.get().checked_sub(value.bytes()) else {
+            self.budget.set(0);
+            let reason = "the template's values grow too large".to_owned();
+            return Value::Unresolved { reason, secret: value.is_secret() };
+        };
+        self.budget.set(left);
+        value
     }
 }
 

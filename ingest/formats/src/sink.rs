@@ -57,6 +57,10 @@ pub(crate) enum Note {
     NamespaceAssumed,
     /// Objects read as they were last applied.
     LastApplied,
+    /// Resources that a template only refers to.
+    Existing,
+    /// Deployments within a template.
+    Deployments,
 }
 
 impl Note {
@@ -111,6 +115,13 @@ impl Note {
                 format!("namespace of {count} object{s} unknown: taken as `default`")
             }
             Self::LastApplied => format!("{count} object{s} read as last applied"),
+            Self::Existing => format!("{count} resource{s} that the template only refers to"),
+            Self::Deployments => {
+                format!(
+                    "{count} deployment{s} within the template read for what {s_deploy}",
+                    s_deploy = if count == 1 { "it deploys" } else { "they deploy" }
+                )
+            }
         }
     }
 }

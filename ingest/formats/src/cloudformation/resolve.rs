@@ -7,14 +7,14 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::scope::{PARTS, Scope};
+use super::scope::Scope;
 use crate::refusal::printable;
-use crate::resolved::Value;
+use crate::resolved::{PARTS, Value};
 
 impl<'a> Scope<'a> {
     /// The value with every function in it resolved, as far as that is possible.
     pub(super) fn resolve(&self, value: &Value<'a>) -> Value<'a> {
-        self.deeper(|| self.resolve_here(value), Value::unresolved("nested too deep"))
+        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved("nested too deep"))
     }
 
     fn resolve_here(&self, value: &Value<'a>) -> Value<'a> {
@@ -78,12 +78,12 @@ impl<'a> Scope<'a> {
             }
             _ => None,
         };
-        given.map_or_else(unresolved, |value| self.made(value))
+        given.map_or_else(unresolved, |value| self.bounds.made(value))
     }
 
     /// Whether a condition is met; `None`: that cannot be told.
     pub(super) fn test(&self, value: &Value<'a>) -> Option<bool> {
-        self.deeper(|| self.test_here(value), None)
+        self.bounds.deeper(|| self.test_here(value), None)
     }
 
     fn test_here(&self, value: &Value<'a>) -> Option<bool> {
@@ -153,7 +153,7 @@ impl<'a> Scope<'a> {
         }
         let words: Option<Vec<&str>> = elements.iter().map(Value::word).collect();
         let length: usize = elements.iter().map(|part| part.bytes() + delimiter.len()).sum();
-        let text = words.filter(|_| self.allows(length))?.join(delimiter);
+        let text = words.filter(|_| self.bounds.allows(length))?.join(delimiter);
         Some(text_or_dynamic(text, list.is_secret()))
     }
 
@@ -189,7 +189,7 @@ impl<'a> Scope<'a> {
             };
             secret |= value.is_secret();
             match value.word() {
-                Some(word) if self.allows(out.len() + word.len()) => out.push_str(word),
+                Some(word) if self.bounds.allows(out.len() + word.len()) => out.push_str(word),
                 _ => {
                     let reason = value.reason().unwrap_or("Fn::Sub").to_owned();
                     failure.get_or_insert(reason);

@@ -2,19 +2,14 @@
 //! defines itself.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::types;
 use crate::json::{self, Members};
 use crate::options::ReadOptions;
 use crate::refusal::{Refusal, printable};
-use crate::resolved::Value;
-
-/// How deep values nest and refer to one another while they are resolved.
-const LEVELS: usize = 256;
-/// Into how many parts a text is split: more than any list that a template may hold.
-pub(super) const PARTS: usize = 1 << 16;
+use crate::resolved::{Bounds, PARTS, Value};
 
 /// A resource as far as others refer to it.
 #[derive(Debug)]
@@ -36,10 +31,8 @@ pub(super) struct Scope<'a> {
     /// Conditions that were evaluated, and the names that `Ref` gives; `None` while that goes on.
     known: RefCell<HashMap<String, Option<bool>>>,
     names: RefCell<HashMap<String, Option<Value<'a>>>>,
-    /// Bytes that functions may still make.
-    budget: Cell<usize>,
-    /// Levels that are entered.
-    level: Cell<usize>,
+    /// How far resolving may go.
+    pub(super) bounds: Bounds,
 }
 
 impl<'a> Scope<'a> {
@@ -87,42 +80,14 @@ impl<'a> Scope<'a> {
             stack: options.stack.as_ref().map(|stack| stack.name.clone()),
             known: RefCell::default(),
             names: RefCell::default(),
-            budget: Cell::new(options.limits.record_bytes),
-            level: Cell::new(0),
+            bounds: Bounds::new(options.limits.record_bytes),
         })
-    }
-
-    /// Goes one level deeper, unless that is too deep: values refer to one another.
-    pub(super) fn deeper<T>(&self, inner: impl FnOnce() -> T, otherwise: T) -> T {
-        if self.level.get() >= LEVELS {
-            return otherwise;
-        }
-        self.level.set(self.level.get() + 1);
-        let result = inner();
-        self.level.set(self.level.get() - 1);
-        result
-    }
-
-    /// Whether a function may make so many bytes.
-    pub(super) fn allows(&self, bytes: usize) -> bool {
-        bytes <= self.budget.get()
-    }
-
-    /// Counts what a function made: references to references could make a template endless.
-    pub(super) fn made(&self, value: Value<'a>) -> Value<'a> {
-        let Some(left) = self.budget.get().checked_sub(value.bytes()) else {
-            self.budget.set(0);
-            let reason = "the template's values grow too large".to_owned();
-            return Value::Unresolved { reason, secret: value.is_secret() };
-        };
-        self.budget.set(left);
-        value
     }
 
     /// What `Ref` gives.
     pub(super) fn reference(&self, name: &str) -> Value<'a> {
         if let Some(value) = self.parameters.get(name) {
-            return self.made(value.clone());
+            return self.bounds.made(value.clone());
         }
         if name.starts_with("AWS::") {
             return self.pseudo(name);
@@ -131,7 +96,7 @@ impl<'a> Scope<'a> {
         let Some(resource) = self.resources.get(name) else { return unresolved() };
         if let Some(found) = self.names.borrow().get(name) {
             // Without an entry yet, the name is being resolved: it refers to itself.
-            return found.clone().map_or_else(unresolved, |value| self.made(value));
+            return found.clone().map_or_else(unresolved, |value| self.bounds.made(value));
         }
         let value = types::name_of(&resource.resource_type)
             .zip(resource.properties.as_ref())
@@ -143,7 +108,7 @@ impl<'a> Scope<'a> {
             _ => unresolved(),
         };
         self.names.borrow_mut().insert(name.to_owned(), Some(value.clone()));
-        self.made(value)
+        self.bounds.made(value)
     }
 
     /// What AWS defines for every template.

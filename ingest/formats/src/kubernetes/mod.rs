@@ -15,6 +15,7 @@ use crate::json::{self, Members};
 use crate::place::Lines;
 use crate::refusal::{Refusal, printable};
 use crate::sink::{Note, Sink};
+use events::Event;
 use object::{Known, Object};
 
 /// Whether this is an object of Kubernetes, or something that holds such.
@@ -27,15 +28,15 @@ pub(crate) fn claims(members: &Members<'_>) -> bool {
 pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     sink.tally.loose += 1;
     if events::is_watch(members) {
-        return events::read_watch(members, sink);
+        return events::read(Event::Watch, members, sink);
     }
     let kind = members.need_text("kind", "the object")?;
     let api = members.need_text("apiVersion", "the object")?;
     let group = api.rsplit_once('/').map_or("", |(group, _)| group);
     let unsupported = |reason: &str| Err(Refusal::new(RejectCode::Unsupported, reason));
     match (group, &*kind) {
-        ("admission.k8s.io", "AdmissionReview") => events::read_review(members, sink),
-        ("audit.k8s.io", "Event") => events::read_audit(members, sink),
+        ("admission.k8s.io", "AdmissionReview") => events::read(Event::Review, members, sink),
+        ("audit.k8s.io", "Event") => events::read(Event::Audit, members, sink),
         ("", "Status") if members.peek("status").as_deref() == Some("Success") => {
             sink.note(Note::NoItem, 1);
             Ok(())

@@ -97,10 +97,10 @@ impl<'a> Object<'a> {
         metadata.unique("the metadata")?;
         let name = metadata.text("name")?.unwrap_or_default();
         if name.is_empty() {
-            return match metadata.has("generateName") {
-                true => Ok(None),
-                false => Err(Refusal::Missing { field: "name", what: "the metadata" }),
-            };
+            if metadata.has("generateName") {
+                return Ok(None);
+            }
+            return Err(Refusal::Missing { field: "name", what: "the metadata" });
         }
         let namespace = metadata.text("namespace")?.unwrap_or_default();
         let parts =
@@ -160,7 +160,9 @@ impl<'a> Object<'a> {
     /// The server's version of the object, which orders what is seen of it. What is declared has none.
     fn version(&self, sink: &Sink<'_>) -> Option<u64> {
         let version = self.metadata.peek("resourceVersion")?.parse().ok();
-        version.filter(|version| sink.options.side == Side::Observed && *version <= i64::MAX as u64)
+        version.filter(|version| {
+            sink.options.side == Side::Observed && i64::try_from(*version).is_ok()
+        })
     }
 
     /// What was last applied, where that is asked for.

@@ -96,7 +96,8 @@ fn what_is_live_tells_what_was_applied() {
             assert_eq!(pair.resource_type, found.resource_type);
             assert_eq!(name(&pair.id), name(&found.id));
             // Manifests may leave the namespace to whoever applies them.
-            let left_open = ["elasticsearch4-data", "wordpress-wordpress"].contains(&&*name(&pair.id));
+            let left_open =
+                ["elasticsearch4-data", "wordpress-wordpress"].contains(&&*name(&pair.id));
             assert_eq!(pair == found, !left_open, "{at}: {pair} {found}");
         }
     }

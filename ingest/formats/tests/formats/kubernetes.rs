@@ -202,19 +202,23 @@ fn what_is_no_object_is_named() {
     }
 }
 
+const POD: &str = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"n","resourceVersion":"7"},"spec":{}}"#;
+
+fn review(operation: &str, rest: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"{operation}","name":"a","namespace":"n"{rest}}}}}"#
+    )
+}
+
+fn audit(verb: &str, rest: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"audit.k8s.io/v1","kind":"Event","verb":"{verb}","stageTimestamp":"2023-01-02T03:04:05.678901Z"{rest}}}"#
+    )
+}
+
 #[test]
 fn events_carry_objects() {
-    let pod = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"n","resourceVersion":"7"},"spec":{}}"#;
-    let review = |operation: &str, rest: &str| {
-        format!(
-            r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u","operation":"{operation}","name":"a","namespace":"n"{rest}}}}}"#
-        )
-    };
-    let audit = |verb: &str, rest: &str| {
-        format!(
-            r#"{{"apiVersion":"audit.k8s.io/v1","kind":"Event","verb":"{verb}","stageTimestamp":"2023-01-02T03:04:05.678901Z"{rest}}}"#
-        )
-    };
+    let pod = POD;
     let watch = |kind: &str| format!(r#"{{"type":"{kind}","object":{pod}}}"#);
     for (text, presence) in [
         (watch("ADDED"), Some(Presence::Present)),
@@ -271,11 +275,11 @@ fn events_carry_objects() {
         assert!(outcome.rejects().is_empty(), "{text}: {:?}", outcome.rejects());
         let found = outcome.observations();
         assert_eq!(found.first().map(|found| found.presence), presence, "{text}");
-        match found.first() {
-            Some(found) => assert_eq!((found.key.id.as_str(), found.version), ("n/a", Some(7))),
-            None => {
-                assert_eq!(outcome.summary.notes, ["1 notification without an item was skipped"])
-            }
+        if let Some(found) = found.first() {
+            assert_eq!((found.key.id.as_str(), found.version), ("n/a", Some(7)));
+        } else {
+            let note = "1 notification without an item was skipped";
+            assert_eq!(outcome.summary.notes, [note], "{text}");
         }
     }
     let outcome = observed(&audit("get", &format!(r#","responseObject":{pod}"#)));

@@ -3,11 +3,13 @@
 
 mod support;
 
+mod arm;
 mod aws_config;
 mod cloudevents;
 mod cloudformation;
 mod cloudformation_stacks;
 mod corpus;
+mod corpus_arm;
 mod corpus_cloudformation;
 mod corpus_kubernetes;
 mod framing;
