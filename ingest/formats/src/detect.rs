@@ -134,17 +134,9 @@ pub(crate) fn recognise(members: &Members<'_>) -> Option<Format> {
 
 /// What to say about JSON that no format claims.
 fn unknown(members: &Members<'_>, wanted: Option<Format>) -> Refusal {
-    let kind = if members.has("apiVersion") && members.has("kind") {
-        Some("a Kubernetes object")
-    } else if members.has("AWSTemplateFormatVersion") {
-        Some("a CloudFormation template")
-    } else if members.has("$schema") {
-        Some("a template or schema document")
-    } else {
-        None
-    };
+    let kind = members.has("$schema").then_some("a template or schema document");
     let reason = match (kind, wanted) {
-        (Some(kind), _) => format!("This is {kind}, which is not read yet."),
+        (Some(kind), _) => format!("This is {kind} of a kind that is not read."),
         (None, Some(wanted)) => {
             format!("This is not a record of {wanted}; check the file and the format's name.")
         }

@@ -2,6 +2,8 @@
 
 use deployforge_model::RejectCode;
 
+const TEMPLATE: &str = "This is a template, not the document; render it and give the result.";
+
 /// Files that are known by their first bytes.
 const MAGIC: &[(&[u8], &str)] = &[
     (b"PAR1", "This is a Parquet file, which is not read yet; export the inventory as JSON."),
@@ -22,6 +24,10 @@ const MAGIC: &[(&[u8], &str)] = &[
     (b"PK\x03\x04", "This is a zip archive, which is not read; unpack it first."),
     (b"\xff\xfe", "This is UTF-16 text; write the file again as UTF-8."),
     (b"\xfe\xff", "This is UTF-16 text; write the file again as UTF-8."),
+    (b"{{ ", TEMPLATE),
+    (b"{{-", TEMPLATE),
+    (b"{{/", TEMPLATE),
+    (b"{%", TEMPLATE),
     (b"{\0", "This is UTF-16 text; write the file again as UTF-8."),
     (b"[\0", "This is UTF-16 text; write the file again as UTF-8."),
     (b"\0{", "This is UTF-16 text; write the file again as UTF-8."),
@@ -60,10 +66,7 @@ fn look(sample: &[u8]) -> Look {
     if text.starts_with('<') {
         return Look::Markup;
     }
-    let key = first_line
-        .split_once(':')
-        .is_some_and(|(key, value)| word(key) && (value.is_empty() || value.starts_with(' ')));
-    if first_line == "---" || text.starts_with("%YAML") || first_line.starts_with("- ") || key {
+    if text.starts_with("%YAML") || text.starts_with("%TAG") || is_yaml_line(first_line) {
         return Look::Yaml;
     }
     if first_line.ends_with('{') && first_line.split_whitespace().next().is_some_and(word) {
@@ -74,6 +77,38 @@ fn look(sample: &[u8]) -> Look {
         return Look::Scalar;
     }
     Look::Text
+}
+
+/// Whether a line begins a document of YAML: a marker, an element of a list, or a key.
+fn is_yaml_line(line: &str) -> bool {
+    if let Some(rest) = line.strip_prefix("---") {
+        // Prose is ruled with dashes too: what follows the marker must be a comment or a node.
+        let node = rest.trim_start();
+        return rest.is_empty()
+            || (node.len() < rest.len()
+                && (node.is_empty()
+                    || node.starts_with(['#', '!', '&', '{', '[', '|', '>', '"']))
+                || is_key(node));
+    }
+    line == "-" || line.starts_with("- ") || is_key(line)
+}
+
+/// Whether a line is a key and a colon, with or without a value.
+fn is_key(line: &str) -> bool {
+    let ends = |rest: &str| rest.is_empty() || rest.starts_with([' ', '\t']);
+    if let Some(quote) = line.chars().next().filter(|c| matches!(c, '"' | '\'')) {
+        let Some((key, rest)) = line[1..].split_once(quote) else { return false };
+        return !key.is_empty() && rest.trim_start().strip_prefix(':').is_some_and(ends);
+    }
+    // CloudFormation has keys such as `Fn::Transform`.
+    let line = line.replace("::", "__");
+    let word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-.$".contains(c));
+    line.split_once(':').is_some_and(|(key, rest)| !key.is_empty() && word(key) && ends(rest))
+}
+
+/// Whether this is YAML.
+pub(crate) fn is_yaml(sample: &[u8]) -> bool {
+    look(sample) == Look::Yaml
 }
 
 /// Whether a line that begins with a bracket still belongs to this text: brackets stand in HTML,
@@ -95,7 +130,7 @@ pub(crate) fn by_sample(sample: &[u8]) -> (RejectCode, String) {
         ),
         Look::Yaml => (
             RejectCode::Unsupported,
-            "This looks like YAML, which is not read; convert it to JSON.",
+            "This looks like YAML, and this format is read as JSON only; convert it to JSON.",
         ),
         Look::Hcl => (
             RejectCode::Unsupported,
@@ -122,6 +157,20 @@ mod tests {
             (b"---\na: 1", Look::Yaml),
             (b"apiVersion: v1\nkind: X", Look::Yaml),
             (b"- a\n- b", Look::Yaml),
+            (b"-\n  a: 1", Look::Yaml),
+            (b"--- # comment\na: 1", Look::Yaml),
+            (b"--- {a: 1}", Look::Yaml),
+            (b"--- a: 1", Look::Yaml),
+            (b"%YAML 1.2\n---\na: 1", Look::Yaml),
+            (b"\"Resources\":\n  A: 1", Look::Yaml),
+            (b"'AWSTemplateFormatVersion' : x", Look::Yaml),
+            (b"$schema: x", Look::Yaml),
+            (b"Fn::Transform:\n  Name: x", Look::Yaml),
+            (b"--- section ---\n", Look::Text),
+            (b"----\n", Look::Text),
+            (b"\"a\", \"b\"", Look::Scalar),
+            (b"main.rs:12: error", Look::Text),
+            (b"https://example.com/a", Look::Text),
             (b"resource \"aws_s3_bucket\" \"b\" {", Look::Hcl),
             (b"invalid\n", Look::Text),
             (b"$ aws configservice describe\n", Look::Text),

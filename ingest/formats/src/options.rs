@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use deployforge_model::Dialect;
 
+use crate::reference::Stack;
+
 /// How to read one input. The default detects the format from the content.
 #[derive(Clone, Debug, Default)]
 pub struct ReadOptions {
@@ -18,6 +20,8 @@ pub struct ReadOptions {
     pub side: Side,
     /// The input's file name, without its folder: replies are often kept under the name of the call.
     pub name: Option<String>,
+    /// The stack whose template the input is, where the caller knows it.
+    pub stack: Option<Stack>,
 }
 
 /// The source's configuration: fills the key parts that a format lacks, after everything else.
@@ -167,6 +171,15 @@ impl Format {
     /// document, not of a record.
     pub fn is_document(self) -> bool {
         !matches!(self, Self::Native | Self::CloudEvents | Self::AwsConfig | Self::GoogleAssets)
+    }
+
+    /// Whether it is written as YAML too: templates and manifests are, and the command lines of the
+    /// clouds print their replies so.
+    pub fn may_be_yaml(self) -> bool {
+        !matches!(
+            self,
+            Self::Native | Self::CloudEvents | Self::TerraformState | Self::TerraformJson
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use crate::detect;
 use crate::framing::{Framer, Frames, Part};
 use crate::lines::LineReader;
 use crate::options::{Format, ReadOptions};
+use crate::reference::Reference;
 use crate::refusal::Refusal;
 use crate::sink::{Sink, Tally};
 use crate::yaml;
@@ -43,6 +44,8 @@ pub struct ReadSummary {
     pub bytes: u64,
     /// What was skipped or assumed on purpose, as short sentences with counts.
     pub notes: Vec<String>,
+    /// Files that the input names and that are to be read with it, those first that others depend on.
+    pub references: Vec<Reference>,
 }
 
 impl ReadSummary {
@@ -56,6 +59,7 @@ impl ReadSummary {
             collections: tally.collections.clone(),
             bytes,
             notes: tally.sentences(),
+            references: tally.references.clone(),
         }
     }
 }
@@ -68,7 +72,8 @@ impl Reader {
             Some(_) => &[],
         };
         let documents = options.format.is_none_or(Format::is_document);
-        let framer = Framer::new(options.limits, lists, documents);
+        let yaml = options.format.is_none_or(Format::may_be_yaml);
+        let framer = Framer::new(options.limits, lists, documents, yaml);
         Self { options, framer, tally: Tally::default(), finished: false }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
 
 use crate::options::{Format, ReadOptions};
+use crate::reference::Reference;
 use crate::refusal::Refusal;
 
 /// What was skipped or assumed on purpose; counted per input.
@@ -28,6 +29,38 @@ pub(crate) enum Note {
     NoItem,
     /// Lists or results with nothing in them.
     EmptyList,
+    /// The stack's name was taken from the file's.
+    StackAssumed,
+    /// Resources whose condition is false.
+    NotDeclared,
+    /// Resources that a macro, a module or a function of the account's makes.
+    Generated,
+    /// Resources whose condition could not be resolved.
+    ConditionUnknown,
+    /// Values that could not be resolved.
+    ValuesUnknown,
+    /// Resources that a change removes.
+    Removed,
+    /// Files that an input names.
+    Named,
+    /// Files that come with an assembly and hold no resources.
+    AssemblyParts,
+    /// Lookups that an assembly lacks.
+    LookupsMissing,
+    /// The reply has further pages.
+    MorePages,
+    /// Resources of which a reply says that they exist, and not how they are.
+    StateElsewhere,
+    /// Objects that have no name yet.
+    Nameless,
+    /// Objects whose namespace is not given.
+    NamespaceAssumed,
+    /// Objects read as they were last applied.
+    LastApplied,
+    /// Resources that a template only refers to.
+    Existing,
+    /// Deployments within a template.
+    Deployments,
 }
 
 impl Note {
@@ -48,6 +81,47 @@ impl Note {
             Self::RegionUnknown => format!("region of {count} resource{s} unknown: taken as empty"),
             Self::NoItem => format!("{count} notification{s} without an item {was} skipped"),
             Self::EmptyList => format!("{count} list{s} without items"),
+            Self::StackAssumed => {
+                format!("name of {count} stack{s} taken from the name of the file")
+            }
+            Self::NotDeclared => {
+                format!("{count} resource{s} not declared, since the condition is false")
+            }
+            Self::Generated => format!(
+                "{count} resource{s} not compared: macros, modules or custom code make what becomes of them"
+            ),
+            Self::ConditionUnknown => {
+                format!("{count} resource{s} not compared: the condition could not be resolved")
+            }
+            Self::ValuesUnknown => format!("{count} value{s} could not be resolved"),
+            Self::Removed => format!("{count} resource{s} that the change removes"),
+            Self::Named => format!("{count} file{s} named, to be read as well"),
+            Self::AssemblyParts => {
+                format!("{count} file{s} of a cloud assembly without resources {was} skipped")
+            }
+            Self::LookupsMissing => format!(
+                "{count} lookup{s} missing from the cloud assembly: its templates hold stand-ins"
+            ),
+            Self::MorePages => {
+                format!("{count} list{s} with further pages: read those as well")
+            }
+            Self::StateElsewhere => {
+                format!("{count} resource{s} listed without their state")
+            }
+            Self::Nameless => {
+                format!("{count} object{s} without a name skipped: the API server makes one")
+            }
+            Self::NamespaceAssumed => {
+                format!("namespace of {count} object{s} unknown: taken as `default`")
+            }
+            Self::LastApplied => format!("{count} object{s} read as last applied"),
+            Self::Existing => format!("{count} resource{s} that the template only refers to"),
+            Self::Deployments => {
+                format!(
+                    "{count} deployment{s} within the template read for what {s_deploy}",
+                    s_deploy = if count == 1 { "it deploys" } else { "they deploy" }
+                )
+            }
         }
     }
 }
@@ -71,6 +145,8 @@ pub(crate) struct Tally {
     pub(crate) loose: u64,
     /// Where the newest item of a list stands, or what was refused instead of one.
     pub(crate) item_at: Option<u64>,
+    /// Files that are named.
+    pub(crate) references: Vec<Reference>,
     notes: BTreeMap<Note, u64>,
 }
 
@@ -84,6 +160,7 @@ impl Tally {
         self.whole_listings += other.whole_listings;
         self.collections.extend(other.collections);
         self.loose += other.loose;
+        self.references.extend(other.references);
         for (note, count) in other.notes {
             *self.notes.entry(note).or_default() += count;
         }

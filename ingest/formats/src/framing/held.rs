@@ -5,6 +5,11 @@ use deployforge_model::{Reject, RejectCode, SourcePosition};
 /// A buffer of up to this size is used again for the next record.
 const KEEP_BYTES: usize = 4 << 20;
 
+/// What to say of a record that is too large.
+pub(crate) fn too_large(limit: usize) -> String {
+    format!("This record is larger than the limit of {limit} bytes; split it or raise the limit.")
+}
+
 /// A record in progress.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
@@ -36,10 +41,7 @@ impl Held {
     /// Adds bytes; beyond `limit` they are only hashed.
     pub(crate) fn keep(&mut self, bytes: &[u8], limit: usize) {
         if self.refused.is_none() && self.bytes.len() + bytes.len() > limit {
-            let reason = format!(
-                "This record is larger than the limit of {limit} bytes; split it or raise the limit."
-            );
-            self.refuse(RejectCode::TooLarge, reason);
+            self.refuse(RejectCode::TooLarge, too_large(limit));
         }
         match &mut self.refused {
             Some(refused) => {

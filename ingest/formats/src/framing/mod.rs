@@ -6,6 +6,10 @@
 //! that begins with a bracket. Lists that can be large (the outermost array, and the item lists of
 //! the format that has such) are cut into their elements; what stands around them is delivered at
 //! the end as an envelope with an empty list.
+//!
+//! An input that begins with text instead of a bracket is held until it can be told what the text
+//! is: if it is YAML, the whole input is, and is delivered at its end; if not, it is refused up to
+//! the first line that begins with a bracket.
 
 mod held;
 mod scan;
@@ -106,6 +110,8 @@ pub(crate) struct Framer {
     lists: &'static [&'static str],
     /// Whether the first value may be a document, and so as large as one.
     documents: bool,
+    /// Whether the input may be YAML.
+    yaml: bool,
     layout: Layout,
     state: State,
     offset: u64,
@@ -114,6 +120,10 @@ pub(crate) struct Framer {
     margin: u64,
     head: Vec<u8>,
     sample: Vec<u8>,
+    /// If the input began with text that may turn out to be YAML: how far it is indented.
+    opening: Option<usize>,
+    /// Whether the line of that text is a comment of YAML's, which says nothing of what it is.
+    comment: bool,
     held: Held,
     scan: Scan,
     list: Option<List>,
@@ -131,12 +141,18 @@ pub(crate) struct Framer {
 
 impl Framer {
     /// A framer that cuts the arrays named `lists`; `documents` says whether values larger than a
-    /// record can be of use.
-    pub(crate) fn new(limits: Limits, lists: &'static [&'static str], documents: bool) -> Self {
+    /// record can be of use, `yaml` whether the input may be YAML.
+    pub(crate) fn new(
+        limits: Limits,
+        lists: &'static [&'static str],
+        documents: bool,
+        yaml: bool,
+    ) -> Self {
         Self {
             limits,
             lists,
             documents,
+            yaml,
             layout: Layout::Undecided,
             state: State::Head,
             offset: 0,
@@ -144,6 +160,8 @@ impl Framer {
             margin: 0,
             head: Vec::new(),
             sample: Vec::new(),
+            opening: None,
+            comment: false,
             held: Held::default(),
             scan: Scan::default(),
             list: None,
@@ -168,7 +186,7 @@ impl Framer {
             margin: at.offset,
             line: at.line,
             seen: true,
-            ..Self::new(limits, lists, false)
+            ..Self::new(limits, lists, false, false)
         }
     }
 
@@ -213,6 +231,12 @@ impl Framer {
             State::Gap => {
                 self.held.start(self.here(0));
                 self.break_off(sentence, frames);
+            }
+            State::Skip(_) if reason.is_some() && self.is_yaml() => {
+                // What is left may be valid YAML all the same, and would be taken for the whole.
+                self.held.explain(RejectCode::Truncated, sentence);
+                let reject = self.held.reject();
+                frames.reject(reject);
             }
             State::Skip(_) => {
                 self.end_skip(frames);
@@ -292,9 +316,14 @@ impl Framer {
                 }
                 _ => {
                     self.held.start(self.here(at));
-                    self.held.refuse(RejectCode::Malformed, String::new());
                     self.sample.clear();
                     self.fresh_line = false;
+                    if self.seen || !self.yaml {
+                        self.held.refuse(RejectCode::Malformed, String::new());
+                    } else {
+                        self.opening = Some((self.held.at.offset - self.margin) as usize);
+                        self.comment = byte == b'#';
+                    }
                     // Text before the first value is one thing, however many lines it has.
                     let until = if self.seen { Until::Line } else { Until::Bracket };
                     self.seen = true;
@@ -368,17 +397,22 @@ impl Framer {
                 Until::Line | Until::End => false,
             };
             if stop {
-                self.held.keep(&rest[..at], usize::MAX);
+                self.keep_text(&rest[..at]);
                 self.end_skip(frames);
                 return at;
             }
-            if self.sample.len() < SAMPLE_BYTES {
+            self.comment |= byte == b'#' && self.fresh_line && self.opening.is_some();
+            if self.sample.len() < SAMPLE_BYTES && !self.comment {
                 self.sample.push(byte);
+                if self.sample.len() == SAMPLE_BYTES && !self.is_yaml() {
+                    self.held.refuse(RejectCode::Malformed, String::new());
+                }
             }
             if byte == b'\n' {
+                self.comment = false;
                 self.newline(at);
                 if until == Until::Line {
-                    self.held.keep(&rest[..=at], usize::MAX);
+                    self.keep_text(&rest[..=at]);
                     self.end_skip(frames);
                     return at + 1;
                 }
@@ -388,17 +422,49 @@ impl Framer {
                 self.closed = first && matches!(byte, b'}' | b']');
             }
         }
-        self.held.keep(rest, usize::MAX);
+        self.keep_text(rest);
         rest.len()
     }
 
+    /// Whether the text that the input began with is YAML, as far as it was seen.
+    fn is_yaml(&self) -> bool {
+        self.opening.is_some() && foreign::is_yaml(&self.sample)
+    }
+
+    /// Keeps bytes that are no JSON: text that may be YAML as it is, up to the limit of a document.
+    fn keep_text(&mut self, bytes: &[u8]) {
+        let limit = self.limits.document_bytes;
+        if self.held.bytes().is_some_and(|held| held.len() + bytes.len() > limit) {
+            self.held.refuse(RejectCode::Malformed, String::new());
+        }
+        self.held.keep(bytes, usize::MAX);
+    }
+
     fn end_skip(&mut self, frames: &mut impl Frames) {
+        let is_yaml = self.is_yaml();
+        let indent = self.opening.take().unwrap_or_default();
+        self.state = State::Between;
+        if let (true, Some(bytes)) = (is_yaml, self.held.bytes()) {
+            // In YAML the white space at the start of a line counts.
+            let mut at = self.held.at;
+            at.offset -= indent as u64;
+            match indent {
+                0 => frames.frame(Part::Yaml, at, bytes),
+                _ => frames.frame(Part::Yaml, at, &[&b" ".repeat(indent), bytes].concat()),
+            }
+            self.held.start(at);
+            return;
+        }
+        self.held.refuse(RejectCode::Malformed, String::new());
         let mut reject = self.held.reject();
         if reject.reason.is_empty() {
-            (reject.code, reject.reason) = foreign::by_sample(&self.sample);
+            (reject.code, reject.reason) = if is_yaml {
+                (RejectCode::TooLarge, held::too_large(self.limits.document_bytes))
+            } else {
+                foreign::by_sample(&self.sample)
+            };
         }
         self.sample.clear();
-        self.state = State::Between;
         frames.reject(reject);
     }
 

@@ -176,7 +176,7 @@ fn reading_goes_on_after_what_is_broken() {
         "1 2 malformed 3",
         "1 malformed 3",
         "unsupported",
-        "unsupported",
+        "malformed",
         "unsupported",
         "malformed",
         "too_deep 1",
@@ -243,7 +243,6 @@ fn what_is_no_json_is_named() {
         (b"\xff\xfe{\0}\0", RejectCode::Unsupported, "UTF-16"),
         (b"{\0}\0", RejectCode::Unsupported, "UTF-16"),
         (b"PK\x03\x04zip", RejectCode::Unsupported, "zip"),
-        (b"kind: Deployment\nmetadata:\n", RejectCode::Unsupported, "YAML"),
         (b"<!DOCTYPE html><p>Sign in", RejectCode::Unsupported, "HTML"),
         (b"resource \"aws_s3_bucket\" \"b\" {\n}\n", RejectCode::Unsupported, "configuration"),
         (b"\x01\x02\x03\n\x04", RejectCode::Malformed, "binary"),
@@ -252,7 +251,9 @@ fn what_is_no_json_is_named() {
         (b"\xef\xbb\xbf", RejectCode::Empty, "empty"),
         (b"[[1]]", RejectCode::NotARecord, "list"),
         (b"{\"Resources\":{}}", RejectCode::NotARecord, "known format"),
-        (b"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", RejectCode::Unsupported, "Kubernetes"),
+        (b"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", RejectCode::BadField, "`metadata`"),
+        (b"{{- if .Values.x }}\nkind: Pod\n{{- end }}\n", RejectCode::Unsupported, "template"),
+        (b"{% if x %}\n{}\n", RejectCode::Unsupported, "template"),
     ] {
         let outcome = read(bytes);
         let reject = outcome.refused();

@@ -3,12 +3,20 @@
 
 mod support;
 
+mod arm;
 mod aws_config;
 mod cloudevents;
+mod cloudformation;
+mod cloudformation_stacks;
 mod corpus;
+mod corpus_arm;
+mod corpus_cloudformation;
+mod corpus_kubernetes;
 mod framing;
+mod kubernetes;
 mod lines;
 mod native;
 mod set15;
 mod set9;
 mod terraform;
+mod yaml;
