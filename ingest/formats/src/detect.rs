@@ -29,7 +29,7 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         format => format,
     };
     if let (Some(wanted), Some(found)) = (sink.options.format, format)
-        && wanted != found
+        && !wanted.takes(found)
     {
         // Queues and topics wrap whatever was sent through them.
         let wrapped = wanted != Format::TerraformState && aws_config::is_transport(&members);

@@ -55,7 +55,7 @@ mod reader;
 mod refusal;
 mod sink;
 pub mod terraform;
-mod terraform_json;
+pub mod terraform_json;
 mod yaml;
 
 pub use lines::{LineReader, Lines, Parsed};

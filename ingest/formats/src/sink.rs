@@ -1,6 +1,6 @@
 //! Where the format modules put what they find: records, and the tally of a whole input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
 
@@ -28,6 +28,8 @@ pub(crate) enum Note {
     NoItem,
     /// Lists or results with nothing in them.
     EmptyList,
+    /// Anything else that a format counts: what follows the count when it is one, and when it is not.
+    Counted(&'static str, &'static str),
 }
 
 impl Note {
@@ -48,6 +50,7 @@ impl Note {
             Self::RegionUnknown => format!("region of {count} resource{s} unknown: taken as empty"),
             Self::NoItem => format!("{count} notification{s} without an item {was} skipped"),
             Self::EmptyList => format!("{count} list{s} without items"),
+            Self::Counted(one, many) => format!("{count} {}", if count == 1 { one } else { many }),
         }
     }
 }
@@ -69,6 +72,8 @@ pub(crate) struct Tally {
     pub(crate) collections: Vec<String>,
     /// Records that stand outside any whole listing.
     pub(crate) loose: u64,
+    /// What was refused once for the whole input, however often it comes.
+    pub(crate) told: BTreeSet<&'static str>,
     /// Where the newest item of a list stands, or what was refused instead of one.
     pub(crate) item_at: Option<u64>,
     notes: BTreeMap<Note, u64>,
@@ -84,6 +89,7 @@ impl Tally {
         self.whole_listings += other.whole_listings;
         self.collections.extend(other.collections);
         self.loose += other.loose;
+        self.told.extend(other.told);
         for (note, count) in other.notes {
             *self.notes.entry(note).or_default() += count;
         }
@@ -133,6 +139,11 @@ impl Sink<'_> {
             hash: blake3::hash(bytes).to_hex().to_string(),
             size: bytes.len() as u64,
         });
+    }
+
+    /// Whether `matter` is told for the first time in this input.
+    pub(crate) fn tell(&mut self, matter: &'static str) -> bool {
+        self.tally.told.insert(matter)
     }
 
     /// Delivers a reject that is made already.

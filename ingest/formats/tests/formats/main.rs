@@ -12,3 +12,4 @@ mod native;
 mod set15;
 mod set9;
 mod terraform;
+mod terraform_json;
