@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
 
 use crate::options::{Format, ReadOptions};
+use crate::recording::Request;
 use crate::refusal::Refusal;
 
 /// What was skipped or assumed on purpose; counted per input.
@@ -110,6 +111,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) position: SourcePosition,
     /// How many texts within texts were opened on the way here.
     pub(crate) nesting: usize,
+    /// The call that is answered by what is read, where a recording tells it.
+    pub(crate) request: Option<Request>,
 }
 
 impl Sink<'_> {

@@ -7,6 +7,7 @@ mod aws_config;
 mod cloudevents;
 mod corpus;
 mod framing;
+mod google;
 mod lines;
 mod native;
 mod set15;
