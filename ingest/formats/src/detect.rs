@@ -100,19 +100,32 @@ const READERS: [ReaderOf; 14] = readers! {
     AwsApi => aws_api,
 };
 
+/// Hosts of Azure Resource Manager.
+const AZURE: [&str; 4] = [
+    "management.azure.com",
+    "management.usgovcloudapi.net",
+    "management.chinacloudapi.cn",
+    "management.microsoftazure.de",
+];
+
 /// Reads a recorded reply: where its host is known, as what that host sends.
 pub(crate) fn read_reply(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     let Some(request) = sink.request.clone() else { return read(text, sink) };
     let host = request.host();
     let format = if host.ends_with("googleapis.com") {
         Format::GoogleApi
-    } else if host.starts_with("management.") && host.contains("azure") {
+    } else if AZURE.contains(&&*host) {
         Format::Azure
     } else {
-        return read(text, sink).map_err(|refusal| match refusal.code() {
-            RejectCode::NotARecord => recording::unknown_reply(&request),
-            _ => refusal,
-        });
+        // Nobody records our own format from an API: what looks like it is something else.
+        let members = Members::parse(text)?;
+        return match recognise(&members) {
+            Some(Format::Native) if !native::is_plain(&members) => {
+                Err(recording::unknown_reply(&request))
+            }
+            None => Err(recording::unknown_reply(&request)),
+            Some(_) => read(text, sink),
+        };
     };
     let members = Members::parse(text)?;
     sink.saw(format);

@@ -33,6 +33,12 @@ impl Prune {
         root
     }
 
+    /// Whether it leaves nothing out.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.below.is_empty()
+    }
+
     /// Appends a value without what is to be left out. The recursion is as deep as the paths.
     pub(crate) fn write(&self, raw: &RawValue, out: &mut Vec<u8>) -> Result<(), Refusal> {
         if self.below.is_empty() {

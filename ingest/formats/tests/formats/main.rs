@@ -4,6 +4,7 @@
 mod support;
 
 mod aws_config;
+mod azure;
 mod cloudevents;
 mod corpus;
 mod framing;
