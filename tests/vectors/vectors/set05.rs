@@ -28,7 +28,11 @@ fn apart(direction: &str, sign: char, rule: &Value) -> Vec<String> {
             let port = |name: &str| rule[name].as_i64().map_or("-".to_owned(), |p| p.to_string());
             let peer = one[member].as_str().expect("a peer");
             let protocol = rule["IpProtocol"].as_str().expect("a protocol");
-            all.push(format!("{sign}{direction} {protocol} {}-{} {peer}", port("FromPort"), port("ToPort")));
+            all.push(format!(
+                "{sign}{direction} {protocol} {}-{} {peer}",
+                port("FromPort"),
+                port("ToPort")
+            ));
         }
     }
     all
@@ -62,7 +66,8 @@ fn found(declared: (Dialect, &Value), observed: &Value) -> BTreeSet<String> {
     let comparison = if declared.0 == Dialect::Aws {
         // Two replies: the same words on both sides.
         let folds = canon.folds.of(Normalise::Standard, Dialect::Aws, TYPE);
-        let options = deployforge_compare::DiffOptions { mode: deployforge_model::Mode::Full, folds: &folds };
+        let options =
+            deployforge_compare::DiffOptions { mode: deployforge_model::Mode::Full, folds: &folds };
         deployforge_compare::compare(&expected, &state, options, &Policy::default(), TYPE)
     } else {
         compare_across(
@@ -81,7 +86,8 @@ fn found(declared: (Dialect, &Value), observed: &Value) -> BTreeSet<String> {
             FindingKind::Removed => ('-', &difference.expected),
             _ => ('~', &difference.observed),
         };
-        let value: Value = serde_json::from_str(&value.as_ref().expect("a value").to_json()).expect("JSON");
+        let value: Value =
+            serde_json::from_str(&value.as_ref().expect("a value").to_json()).expect("JSON");
         let path = difference.path.to_lowercase();
         let last = difference.path.rsplit('/').next().expect("a segment");
         if path.contains("/tags/") {
@@ -96,7 +102,9 @@ fn found(declared: (Dialect, &Value), observed: &Value) -> BTreeSet<String> {
             }
             rule
         });
-        all.extend(apart(direction, sign, &rule).into_iter().map(|part| part.replacen(&format!("{sign}{direction}"), &format!("{sign}{direction}"), 1)));
+        all.extend(apart(direction, sign, &rule).into_iter().map(|part| {
+            part.replacen(&format!("{sign}{direction}"), &format!("{sign}{direction}"), 1)
+        }));
     }
     all
 }
@@ -111,14 +119,17 @@ fn security_groups() {
         // The index-based operations are for a comparator of lists in order.
         let Some(diff) = asserts.iter().find(|one| one["expected"].is_object()) else { continue };
         let folder = format!("{PLACEBO}/{flight}");
-        let groups = |number: u8| file(format!("{folder}/ec2.DescribeSecurityGroups_{number}.json"))["data"]["SecurityGroups"].clone();
+        let groups = |number: u8| {
+            file(format!("{folder}/ec2.DescribeSecurityGroups_{number}.json"))["data"]["SecurityGroups"].clone()
+        };
         let got = if flight.ends_with("_delta") {
             found((Dialect::Aws, &groups(1)[0]), &groups(2)[0])
         } else {
             let history = file(format!("{folder}/config.GetResourceConfigHistory_1.json"));
             let item = &history["data"]["configurationItems"][0];
             let configuration: Value =
-                serde_json::from_str(item["configuration"].as_str().expect("a text")).expect("JSON");
+                serde_json::from_str(item["configuration"].as_str().expect("a text"))
+                    .expect("JSON");
             let id = item["resourceId"].clone();
             let all = groups(1);
             let group = all.as_array().expect("groups").iter().find(|group| group["GroupId"] == id);

@@ -18,7 +18,9 @@ fn notifications(value: &Value, depth: usize, found: &mut Vec<Value>) {
         }
         Value::Object(members) => {
             let changes = &value["configurationItemDiff"]["changedProperties"];
-            if changes.as_object().is_some_and(|changes| !changes.is_empty()) && value["configurationItem"].is_object() {
+            if changes.as_object().is_some_and(|changes| !changes.is_empty())
+                && value["configurationItem"].is_object()
+            {
                 found.push(value.clone());
             } else {
                 members.values().for_each(|value| notifications(value, depth, found));
@@ -57,11 +59,11 @@ fn undo(item: &mut Value, path: &str, change: &Value) {
             *at = json!({});
         }
         let is_number = last.parse::<usize>().is_ok();
-        at = at
-            .as_object_mut()
-            .expect("an object")
-            .entry(name)
-            .or_insert(if is_number { json!([]) } else { json!({}) });
+        at = at.as_object_mut().expect("an object").entry(name).or_insert(if is_number {
+            json!([])
+        } else {
+            json!({})
+        });
     }
     let (was, is) = (&change["previousValue"], &change["updatedValue"]);
     if at.is_null() {
@@ -82,7 +84,10 @@ fn undo(item: &mut Value, path: &str, change: &Value) {
             let name = name_of(&Value::Object(members.clone()), last);
             // A number among tags: the one with this value.
             let name = match last.parse::<usize>() {
-                Ok(_) => members.iter().find(|(_, value)| *value == is).map_or(name, |(name, _)| name.clone()),
+                Ok(_) => members
+                    .iter()
+                    .find(|(_, value)| *value == is)
+                    .map_or(name, |(name, _)| name.clone()),
                 Err(_) => name,
             };
             if was.is_null() {
@@ -142,18 +147,26 @@ fn notifications_are_found_again() {
             all += 1;
             println!("   {}", path.display());
             let item = &one["configurationItem"];
-            let changes = one["configurationItemDiff"]["changedProperties"].as_object().expect("changes");
+            let changes =
+                one["configurationItemDiff"]["changedProperties"].as_object().expect("changes");
             let mut previous = item.clone();
             changes.iter().for_each(|(path, change)| undo(&mut previous, path, change));
             let kind = item["resourceType"].as_str().expect("a type");
-            let pair = Pair::new(path.display().to_string(), Dialect::AwsConfig, kind, &state(&previous), &state(item));
+            let pair = Pair::new(
+                path.display().to_string(),
+                Dialect::AwsConfig,
+                kind,
+                &state(&previous),
+                &state(item),
+            );
             let comparison = pair.compare_with(deployforge_canon::Normalise::Off);
             let tree = |difference: &deployforge_compare::Difference| match difference.observed {
                 Some(_) => coarse(&difference.path, &pair.observed),
                 None => coarse(&difference.path, &pair.expected),
             };
             let differences: Vec<_> = counting(&comparison);
-            let got: BTreeSet<String> = differences.iter().map(|difference| tree(difference)).collect();
+            let got: BTreeSet<String> =
+                differences.iter().map(|difference| tree(difference)).collect();
             let want: BTreeSet<String> = changes
                 .keys()
                 .map(|path| {
@@ -166,8 +179,14 @@ fn notifications_are_found_again() {
                 .collect();
             paths += want.len();
             // A tag is found under its name, which the notification does not tell.
-            let covers = |path: &String| want.contains(path) || want.iter().any(|w| path.starts_with(&format!("{w}.")));
-            if !got.iter().all(covers) || !want.iter().all(|w| got.iter().any(|g| g == w || g.starts_with(&format!("{w}.")))) {
+            let covers = |path: &String| {
+                want.contains(path) || want.iter().any(|w| path.starts_with(&format!("{w}.")))
+            };
+            if !got.iter().all(covers)
+                || !want
+                    .iter()
+                    .all(|w| got.iter().any(|g| g == w || g.starts_with(&format!("{w}."))))
+            {
                 failed.push(format!("{}\n  found {got:?}\n  want  {want:?}", pair.name));
             }
         }

@@ -33,7 +33,8 @@ fn azure_snapshots() {
             let content = |name: &str| one[name]["content"].clone();
             let (before, after) = (content("beforeSnapshot"), content("afterSnapshot"));
             let kind = before["type"].as_str().expect("a type").to_lowercase();
-            let pair = Pair::new(path.display().to_string(), Dialect::Azure, &kind, &before, &after);
+            let pair =
+                Pair::new(path.display().to_string(), Dialect::Azure, &kind, &before, &after);
             let want = BTreeSet::from(["/properties/supportsHttpsTrafficOnly".to_owned()]);
             assert_eq!(paths(&pair), want);
         }
@@ -48,7 +49,8 @@ fn prior_assets() {
     let of = |name: &str| feed[name]["resource"]["data"].clone();
     let kind = feed["asset"]["assetType"].as_str().expect("a type");
     let pair = Pair::new("feed", Dialect::Google, kind, &of("priorAsset"), &of("asset"));
-    let want = ["/status", "/networkInterfaces/0/networkIP", "/networkInterfaces/0/accessConfigs/0/natIP"];
+    let want =
+        ["/status", "/networkInterfaces/0/networkIP", "/networkInterfaces/0/accessConfigs/0/natIP"];
     assert_eq!(paths(&pair), want.into_iter().map(str::to_owned).collect());
     println!("set 14: 3 of 3 changes of the asset");
 }
