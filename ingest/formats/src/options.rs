@@ -98,11 +98,13 @@ pub enum Format {
     AzureActivity,
     /// Google Cloud audit logs: who did what.
     GoogleAudit,
+    /// The audit log of Kubernetes API servers: who did what.
+    KubernetesAudit,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Native,
         Self::CloudEvents,
         Self::TerraformState,
@@ -121,6 +123,7 @@ impl Format {
         Self::CloudTrail,
         Self::AzureActivity,
         Self::GoogleAudit,
+        Self::KubernetesAudit,
     ];
 
     /// The stable name, as in `--snapshot aws-config:items.ndjson.gz`.
@@ -144,6 +147,7 @@ impl Format {
             Self::CloudTrail => "cloudtrail",
             Self::AzureActivity => "azure-activity",
             Self::GoogleAudit => "google-audit",
+            Self::KubernetesAudit => "kubernetes-audit",
         }
     }
 
@@ -154,7 +158,8 @@ impl Format {
             | Self::CloudEvents
             | Self::CloudTrail
             | Self::AzureActivity
-            | Self::GoogleAudit => Dialect::Native,
+            | Self::GoogleAudit
+            | Self::KubernetesAudit => Dialect::Native,
             Self::TerraformState | Self::TerraformJson | Self::TerraformPlanned => {
                 Dialect::Terraform
             }

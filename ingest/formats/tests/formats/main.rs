@@ -7,6 +7,7 @@ mod aws_config;
 mod azure;
 mod cloudevents;
 mod corpus;
+mod evidence;
 mod framing;
 mod google;
 mod lines;
