@@ -184,7 +184,7 @@ fn body_paths(body: &str, limit: usize, paths: &mut Vec<String>) {
 fn walk(raw: &RawValue, at: &str, depth: usize, paths: &mut Vec<String>) {
     let members = if depth > 0 { Members::of(raw, "body").ok() } else { None };
     let Some(members) = members.filter(|members| members.iter().next().is_some()) else {
-        return if at.is_empty() { () } else { add(paths, at) };
+        return add(paths, at);
     };
     for (name, value) in members.iter() {
         let dot = if at.is_empty() { "" } else { "." };

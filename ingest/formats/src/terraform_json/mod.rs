@@ -2,7 +2,7 @@
 //! schemas.
 //!
 //! A state is read as its file would be: the same keys, addresses, aliases and attributes. A plan
-//! holds more than one truth, and [`plan`] says which is read when. Format versions 0 and 1 are read;
+//! holds more than one truth, and `plan` says which is read when. Format versions 0 and 1 are read;
 //! a later one may mean something else by the same names, and is refused.
 //!
 //! The event stream of `plan -json` and `apply -json` holds no values: it is refused once, with what
@@ -13,7 +13,7 @@ mod place;
 mod plan;
 mod schema;
 
-use deployforge_model::{Presence, RejectCode};
+use deployforge_model::RejectCode;
 
 use serde_json::value::RawValue;
 

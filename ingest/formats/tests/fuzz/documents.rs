@@ -110,7 +110,7 @@ fn promises(record: &Record) -> Result<(), String> {
             // Numbers that no number type holds are text all the same.
             let object = observation.state.starts_with(b"{")
                 && serde_json::from_slice::<IgnoredAny>(&observation.state).is_ok();
-            if held != !observation.state.is_empty() || (held && !object) {
+            if held == observation.state.is_empty() || (held && !object) {
                 return wrong("the state is not what the presence says");
             }
             let [_, _, _, kind, id] = observation.key.parts();
