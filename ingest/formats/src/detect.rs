@@ -44,7 +44,8 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         }
     }
     let limit = sink.options.limits.record_bytes;
-    if text.len() > limit && !format.is_some_and(Format::is_document) {
+    let document = format.is_some_and(Format::is_document) || members.has("Records");
+    if text.len() > limit && !document {
         let reason = format!(
             "This record is larger than the limit of {limit} bytes; split it or raise the limit."
         );
@@ -83,10 +84,11 @@ macro_rules! readers {
 }
 
 /// The formats whose modules are asked in this order; each claims only what no other would.
-const READERS: [ReaderOf; 14] = readers! {
+const READERS: [ReaderOf; 15] = readers! {
     TerraformState => terraform,
     TerraformJson => terraform_json,
     CloudFormation => cloudformation,
+    KubernetesAudit => evidence::kubernetes_audit,
     Kubernetes => kubernetes,
     ArmTemplate => azure::template,
     GoogleAssets => google::assets,

@@ -5,11 +5,14 @@
 //! bytes are framed into JSON values by a scanner that knows depth, strings and escapes (`framing`),
 //! each value is recognised by its content or by the [`Format`] that was asked for (`detect`), and
 //! the one module that knows the format turns it into a resource key and a state slice: `native`,
-//! `cloudevents`, `aws_config`, [`terraform`].
+//! `cloudevents`, `aws_config`, [`terraform`], [`terraform_json`], `google`, `azure`. Audit logs
+//! (`evidence`) yield [`Evidence`](deployforge_model::Evidence) instead, and recordings of calls
+//! (`recording`) hand on the replies they hold.
 //!
 //! What it holds in memory is one record, not one file: the items of an AWS Config snapshot leave
 //! one by one, and a line larger than [`Limits::record_bytes`] is skipped while it is hashed. The
-//! exception is a Terraform state, which is held whole, up to [`Limits::document_bytes`].
+//! exception are documents that hold many resources (a Terraform state, a plan, an API's reply), which
+//! are held whole, up to [`Limits::document_bytes`].
 //!
 //! What can't be read becomes a `Reject` with a position, a code from a bounded set, one sentence
 //! for people, and a hash in place of the bytes. Nothing is dropped in silence: what is skipped on

@@ -102,11 +102,13 @@ pub enum Format {
     AzureActivity,
     /// Google Cloud audit logs: who did what.
     GoogleAudit,
+    /// The audit log of Kubernetes API servers: who did what.
+    KubernetesAudit,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Native,
         Self::CloudEvents,
         Self::TerraformState,
@@ -125,6 +127,7 @@ impl Format {
         Self::CloudTrail,
         Self::AzureActivity,
         Self::GoogleAudit,
+        Self::KubernetesAudit,
     ];
 
     /// The stable name, as in `--snapshot aws-config:items.ndjson.gz`.
@@ -148,6 +151,7 @@ impl Format {
             Self::CloudTrail => "cloudtrail",
             Self::AzureActivity => "azure-activity",
             Self::GoogleAudit => "google-audit",
+            Self::KubernetesAudit => "kubernetes-audit",
         }
     }
 
@@ -158,7 +162,8 @@ impl Format {
             | Self::CloudEvents
             | Self::CloudTrail
             | Self::AzureActivity
-            | Self::GoogleAudit => Dialect::Native,
+            | Self::GoogleAudit
+            | Self::KubernetesAudit => Dialect::Native,
             Self::TerraformState | Self::TerraformJson | Self::TerraformPlanned => {
                 Dialect::Terraform
             }

@@ -77,9 +77,12 @@ const NO_JSON: Note = Note::Counted(
     "recorded replies without JSON were skipped",
 );
 
+/// What cassettes call their list.
+const LISTS: [&str; 2] = ["interactions", "http_interactions"];
+
 /// Whether this is a recording.
 pub(crate) fn claims(members: &Members<'_>) -> bool {
-    members.get("interactions").is_some_and(json::is_array) || is_flight(members)
+    LISTS.iter().any(|name| members.get(name).is_some_and(json::is_array)) || is_flight(members)
 }
 
 /// The headers and the body of one reply, and nothing else.
@@ -95,7 +98,9 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
     if is_flight(members) {
         return read_flight(members, sink);
     }
-    let interactions = members.array("interactions")?.unwrap_or_default();
+    let list = LISTS.iter().find_map(|name| members.get(name));
+    let interactions = list.map(|raw| json::elements(raw, "interactions")).transpose()?;
+    let interactions = interactions.unwrap_or_default();
     sink.note(Note::EmptyList, interactions.is_empty().into());
     let start = sink.position;
     let mut locator = Locator::new(text, start);
@@ -124,7 +129,8 @@ fn read_interaction(raw: &RawValue, sink: &mut Sink<'_>) -> Result<(), Refusal> 
         uri: uri.into_owned(),
         at: headers.as_ref().and_then(date),
     };
-    let status = reply.get("status").and_then(|raw| match Members::of(raw, "status") {
+    let status = reply.get("code").or_else(|| reply.get("status"));
+    let status = status.and_then(|raw| match Members::of(raw, "status") {
         Ok(status) => status.get("code").map(|code| code.get().to_owned()),
         Err(_) => Some(raw.get().to_owned()),
     });

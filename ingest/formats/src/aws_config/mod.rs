@@ -18,6 +18,7 @@ use deployforge_model::RejectCode;
 use serde_json::value::RawValue;
 
 use crate::detect;
+use crate::evidence::cloudtrail;
 use crate::json::{self, Members};
 use crate::options::Format;
 use crate::refusal::{Refusal, printable};
@@ -226,10 +227,11 @@ fn read_queued(message: &RawValue, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     let body = ["Body", "body", "Sns"].into_iter().find_map(|name| members.get(name));
     match body {
         Some(body) => read_message(body, sink),
-        None => Err(Refusal::new(
-            RejectCode::Unsupported,
-            "This record holds no message of a queue or topic; logs such as CloudTrail's are not read.",
-        )),
+        // Files of CloudTrail hold their records under the same name.
+        None if cloudtrail::claims(&members) => {
+            detect::deeper(sink, |sink| detect::read(message.get(), sink))
+        }
+        None => Err(cloudtrail::other_record(&members)),
     }
 }
 

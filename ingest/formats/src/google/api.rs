@@ -41,9 +41,12 @@ pub(crate) fn claims(members: &Members<'_>) -> bool {
 /// Whether an object names itself as Google's resources do.
 fn is_resource(members: &Members<'_>) -> bool {
     let link = members.peek("selfLink").is_some_and(|link| Call::of_link(&link).is_some());
-    link || members.peek("name").is_some_and(|name| {
-        names::is_relative(&name) && names::service_of(&name, Some(members)).is_some()
-    })
+    let project = ["projectId", "projectNumber", "lifecycleState"];
+    let project = project.iter().all(|name| members.has(name));
+    link || project
+        || members.peek("name").is_some_and(|name| {
+            names::is_relative(&name) && names::service_of(&name, Some(members)).is_some()
+        })
 }
 
 /// The only list of objects in a reply, with its name.

@@ -197,7 +197,7 @@ fn after<'a>(path: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// The project in a name.
-fn project(name: &str) -> Option<&str> {
+pub(crate) fn project(name: &str) -> Option<&str> {
     let found = after(name, "projects").or_else(|| {
         name.starts_with("//appengine.googleapis.com/").then(|| after(name, "apps"))?
     })?;
@@ -223,8 +223,15 @@ fn region(name: &str, location: Option<&str>, data: Option<&Members<'_>>) -> Str
     place.map_or_else(String::new, |place| region_of(place.rsplit('/').next().unwrap_or_default()))
 }
 
+/// The full name of what a service calls by a relative name; `None` where it is no such name.
+pub(crate) fn full_name(service: &str, name: &str) -> Option<String> {
+    let path = name.trim_start_matches('/');
+    let known = service.ends_with(".googleapis.com");
+    (known && names::is_relative(path)).then(|| names::full(service, path))
+}
+
 /// The region of a place: of a zone, its region; of what is everywhere, none.
-fn region_of(place: &str) -> String {
+pub(crate) fn region_of(place: &str) -> String {
     let place = place.to_ascii_lowercase();
     if matches!(place.as_str(), "global" | "-") {
         return String::new();

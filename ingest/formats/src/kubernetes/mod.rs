@@ -18,6 +18,11 @@ use crate::sink::{Note, Sink};
 use events::Event;
 use object::{Known, Object};
 
+/// Reads the object that an event of the API server's log came to.
+pub(crate) fn read_audited(members: &Members<'_>, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    events::read(Event::Audit, members, sink)
+}
+
 /// Whether this is an object of Kubernetes, or something that holds such.
 pub(crate) fn claims(members: &Members<'_>) -> bool {
     (members.peek("apiVersion").is_some() && members.peek("kind").is_some())

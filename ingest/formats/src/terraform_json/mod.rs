@@ -2,7 +2,7 @@
 //! schemas.
 //!
 //! A state is read as its file would be: the same keys, addresses, aliases and attributes. A plan
-//! holds more than one truth, and [`plan`] says which is read when. Format versions 0 and 1 are read;
+//! holds more than one truth, and `plan` says which is read when. Format versions 0 and 1 are read;
 //! a later one may mean something else by the same names, and is refused.
 //!
 //! The event stream of `plan -json` and `apply -json` holds no values: it is refused once, with what
@@ -13,7 +13,9 @@ mod place;
 mod plan;
 mod schema;
 
-use deployforge_model::{Presence, RejectCode};
+use deployforge_model::RejectCode;
+
+use serde_json::value::RawValue;
 
 use crate::json::Members;
 use crate::refusal::Refusal;
@@ -138,12 +140,15 @@ fn read_state(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Result<
     for (module, raw) in place::listed(members.get("values"))? {
         sink.position = locator.position(raw.get());
         let result = Listed::read(raw, &module).and_then(|listed| {
-            if listed.place.mode == Mode::Data {
-                data += 1;
-                return Ok(());
+            match listed.place.mode {
+                Mode::Managed => {
+                    resources += 1;
+                    return observe(&listed, sink);
+                }
+                Mode::Data => data += 1,
+                Mode::Other => {}
             }
-            resources += 1;
-            observe(&listed, sink)
+            Ok(())
         });
         if let Err(refusal) = result {
             sink.refuse(&refusal, raw.get().as_bytes());
@@ -163,10 +168,10 @@ fn observe(listed: &Listed<'_>, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         provider: &Provider::of_source(&place.provider, ""),
         resource_type: &place.resource_type,
         address: place.address.clone(),
-        state: state.get().to_owned(),
+        state: state.map_or("{}", RawValue::get).to_owned(),
         named_by: None,
         identity: listed.identity,
-        presence: place.presence(Presence::Present),
+        presence: listed.presence(),
         tainted: listed.tainted,
         collection: None,
         other_addresses: &[],

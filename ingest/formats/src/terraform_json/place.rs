@@ -17,6 +17,8 @@ const RESOURCE: &str = "a resource";
 pub(super) enum Mode {
     Managed,
     Data,
+    /// Something that lives during a run only.
+    Other,
 }
 
 /// What tells the objects of one document apart: the address, and the key of a deposed object.
@@ -45,7 +47,7 @@ impl<'a> Place<'a> {
         let mode = match members.text("mode")?.as_deref() {
             None | Some("managed") => Mode::Managed,
             Some("data") => Mode::Data,
-            Some(_) => return Err(Refusal::Wrong { field: "mode", want: "`managed` or `data`" }),
+            Some(_) => Mode::Other,
         };
         let resource_type = members.need_text("type", RESOURCE)?;
         let name = members.need_text("name", RESOURCE)?;
@@ -117,12 +119,19 @@ impl<'a> Listed<'a> {
         })
     }
 
-    /// The attributes.
-    pub(super) fn values(&self) -> Result<&'a RawValue, Refusal> {
+    /// Whether the attributes are there.
+    pub(super) fn presence(&self) -> Presence {
+        let held = if self.values.is_some() { Presence::Present } else { Presence::Unreadable };
+        self.place.presence(held)
+    }
+
+    /// The attributes, if they are there.
+    pub(super) fn values(&self) -> Result<Option<&'a RawValue>, Refusal> {
         match self.values {
-            Some(values) if json::is_object(values) => Ok(values),
-            Some(_) => Err(Refusal::Wrong { field: "values", want: "a JSON object" }),
-            None => Err(Refusal::Missing { field: "values", what: RESOURCE }),
+            Some(values) if !json::is_object(values) => {
+                Err(Refusal::Wrong { field: "values", want: "a JSON object" })
+            }
+            values => Ok(values),
         }
     }
 }

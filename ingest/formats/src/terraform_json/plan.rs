@@ -101,6 +101,7 @@ fn managed<'a, T>(
         match place(&entry).mode {
             Mode::Managed => found.push(entry),
             Mode::Data => *data += 1,
+            Mode::Other => {}
         }
     }
     Ok(found)
@@ -198,8 +199,12 @@ impl<'a> Plan<'a> {
             }
             let looked_at = checked.is_empty() || checked.contains(&listed.place.id());
             unchecked += u64::from(!looked_at);
-            let presence = self.unchanged(&listed.place, looked_at, declared);
-            self.deliver(View { presence, ..View::of_listed(listed)? }, locator, sink)?;
+            let view = View::of_listed(listed)?;
+            let presence = match view.presence {
+                Presence::Present => self.unchanged(&listed.place, looked_at, declared),
+                other => other,
+            };
+            self.deliver(View { presence, ..view }, locator, sink)?;
         }
         for change in &self.changes {
             if change.exists() && seen.insert(change.place.id()) {
@@ -378,8 +383,8 @@ impl<'p, 'a> View<'p, 'a> {
     fn of_listed(listed: &'p Listed<'a>) -> Result<Self, Refusal> {
         Ok(Self {
             place: &listed.place,
-            presence: listed.place.presence(Presence::Present),
-            state: Some(listed.values()?),
+            presence: listed.presence(),
+            state: listed.values()?,
             unknown: None,
             hidden: listed.sensitive,
             named_by: None,

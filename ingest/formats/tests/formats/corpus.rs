@@ -158,6 +158,9 @@ fn classify(path: &Path, bytes: &[u8], outcome: &Outcome) -> &'static str {
         assert!(codes.is_empty(), "{at}: {codes:?}");
         assert_eq!(outcome.summary.notes.len(), 1, "{at}");
         "empty list"
+    } else if outcome.summary.evidence > 0 {
+        assert!(codes.is_empty(), "{at}: {codes:?}");
+        "audit log"
     } else if holds.messages > 0 {
         assert!(codes.is_empty(), "{at}: {codes:?}");
         assert_eq!(outcome.summary.notes, ["1 notification without an item was skipped"], "{at}");
@@ -193,7 +196,8 @@ const CONFIG: &[(&str, usize)] = &[
     ("selected fields", 34),
     ("empty list", 6),
     ("message without item", 6),
-    ("other JSON", 79),
+    ("audit log", 1),
+    ("other JSON", 78),
     ("API reply", 31),
     ("empty reply", 58),
     ("no JSON", 14),

@@ -13,6 +13,7 @@ mod corpus;
 mod corpus_arm;
 mod corpus_cloudformation;
 mod corpus_kubernetes;
+mod evidence;
 mod framing;
 mod google;
 mod kubernetes;

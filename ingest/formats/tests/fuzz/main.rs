@@ -7,6 +7,7 @@
 //! `DEPLOYFORGE_FUZZ_SEED` begins there, with the same fixtures (`DEPLOYFORGE_FIXTURES`) or without.
 
 mod dice;
+mod documents;
 mod lines;
 mod mutate;
 mod seeds;
@@ -113,4 +114,10 @@ fn what_is_located_stands_in_the_tree() {
 fn decoders_give_one_tree() {
     let seeds = seeds::lines();
     run("decoders", 40, |dice| mutate::text(&seeds, dice), states::decoders);
+}
+
+#[test]
+fn documents_hold_what_they_promise() {
+    let seeds = documents::seeds();
+    run("documents", 20, |dice| documents::make(&seeds, dice), documents::check);
 }
