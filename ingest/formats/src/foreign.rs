@@ -130,7 +130,7 @@ pub(crate) fn by_sample(sample: &[u8]) -> (RejectCode, String) {
         ),
         Look::Yaml => (
             RejectCode::Unsupported,
-            "This looks like YAML, and this format is read as JSON only; convert it to JSON.",
+            "This looks like YAML, where JSON is read; convert it to JSON.",
         ),
         Look::Hcl => (
             RejectCode::Unsupported,

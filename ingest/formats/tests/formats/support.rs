@@ -119,7 +119,7 @@ fn check(record: &Record) {
         }
         Record::Sweep(_) => {}
         Record::Evidence(evidence) => {
-            assert!(!evidence.log.is_empty() && !evidence.action.is_empty())
+            assert!(!evidence.log.is_empty() && !evidence.action.is_empty());
         }
         Record::Reject(reject) => {
             assert_eq!(reject.hash.len(), 64, "{reject:?}");
