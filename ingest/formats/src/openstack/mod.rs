@@ -90,9 +90,7 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
     let start = sink.position;
     let mut lines = Lines::new(text, start);
     for (name, raw) in members.iter() {
-        let more = name.ends_with("links") && json::is_array(raw) && raw.get().contains("\"next\"");
-        let next = name == "next" && json::text_of(raw).is_some_and(|next| !next.is_empty());
-        sink.note(Note::MorePages, (more || next).into());
+        sink.note(Note::MorePages, leads_on(name, raw).into());
         let Some(kind) = types::of_member(name) else { continue };
         if !is_held(members, kind, name, raw) {
             continue;
@@ -108,6 +106,25 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
     }
     sink.position = start;
     Ok(())
+}
+
+/// Whether a member says that there are further pages: Nova and Neutron list links, Keystone has an
+/// object of them, Glance a path.
+fn leads_on(name: &str, raw: &RawValue) -> bool {
+    let filled = |raw: &RawValue| json::text_of(raw).is_some_and(|next| !next.is_empty());
+    if name == "next" {
+        return filled(raw);
+    }
+    if !name.ends_with("links") {
+        return false;
+    }
+    let is_next = |raw: &&RawValue| {
+        Members::parse(raw.get()).is_ok_and(|link| link.peek("rel").as_deref() == Some("next"))
+    };
+    match Members::parse(raw.get()) {
+        Ok(links) => links.get("next").is_some_and(filled),
+        Err(_) => json::elements(raw, "links").is_ok_and(|links| links.iter().any(is_next)),
+    }
 }
 
 fn read_element(raw: &RawValue, kind: &Kind, sink: &mut Sink<'_>) -> Result<(), Refusal> {

@@ -57,6 +57,24 @@ fn what_a_short_reply_lacks_was_not_removed() {
 }
 
 #[test]
+fn further_pages_are_noted() {
+    let user = r#"{"id":"u","domain_id":"default","enabled":true,"links":{"self":"http://x"}}"#;
+    let image = r#"{"id":"i","schema":"/v2/schemas/image","disk_format":"raw","status":"active"}"#;
+    for (text, more) in [
+        (format!(r#"{{"users":[{user}],"links":{{"next":"http://x","self":"http://x"}}}}"#), true),
+        (format!(r#"{{"users":[{user}],"links":{{"next":null,"self":"http://x"}}}}"#), false),
+        (format!(r#"{{"images":[{image}],"next":"/v2/images?marker=i"}}"#), true),
+        (r#"{"servers":[],"servers_links":[{"rel":"previous","href":"x"}]}"#.to_owned(), false),
+        (r#"{"servers":[],"servers_links":[{"rel":"next","href":"x"}]}"#.to_owned(), true),
+    ] {
+        let outcome = in_region(&text);
+        assert!(outcome.rejects().is_empty(), "{text}: {:?}", outcome.rejects());
+        let noted = outcome.summary.notes.iter().any(|note| note.contains("further pages"));
+        assert_eq!(noted, more, "{text}");
+    }
+}
+
+#[test]
 fn keys_have_the_project_and_the_id_that_a_kind_has() {
     for (text, key) in [
         (
