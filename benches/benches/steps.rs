@@ -58,6 +58,7 @@ fn comparator(text: &[u8], raw: bool) -> Comparator {
         seed: SEED,
         hash_key: [0; 32],
         canon: Canon::default(),
+        maps: deployforge_maps::SharedMaps::default(),
         policy: Policy::default(),
         mode: None,
         normalise: Normalise::Standard,

@@ -133,6 +133,7 @@ impl Node {
             Self::Number(number) => hash::number(seed, number),
             Self::String(text) => hash::string(seed, text.as_bytes()),
             Self::Secret(secret) => hash::secret(seed, &secret.hmac),
+            Self::Unresolved(reason) => hash::unresolved(seed, reason),
             Self::Array(items) => {
                 let all = items.iter().fold(hash::ORDERED, |all, item| {
                     hash::ordered_step(seed, all, item.hash(seed))

@@ -52,6 +52,10 @@ pub(crate) fn secret(seed: &Seed, hmac: &str) -> u64 {
     seed.mix(8, seed.text(hmac.as_bytes()))
 }
 
+pub(crate) fn unresolved(seed: &Seed, reason: &str) -> u64 {
+    seed.mix(12, seed.text(reason.as_bytes()))
+}
+
 /// Where the hash of an ordered array starts.
 pub(crate) const ORDERED: u64 = 0x0a11;
 

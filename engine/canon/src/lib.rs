@@ -40,7 +40,7 @@ mod walk;
 pub use arrange::Arranger;
 pub use decode::Decoder;
 pub use flat::{Flat, Unit, fingerprint};
-pub use fold::{Fold, Normalise};
+pub use fold::{Fold, FoldRule, FoldRules, FoldTable, Normalise, TypeFolds};
 pub use guide::{DeclaredShape, DeclaredText, Differing, Guide};
 pub use locate::{Located, locate, value_at};
 pub use node::{Keyed, Node, Secret};
@@ -64,6 +64,8 @@ pub struct Canon {
     pub redactor: Redactor,
     /// How deep and how large a state may be.
     pub limits: Limits,
+    /// Which folds are asked where.
+    pub folds: FoldRules,
 }
 
 /// The version of what is canonical: raised when the decoder, the built-in rules or the form of states

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use deployforge_model::{path, special};
 
-use crate::node::SECRET_MEMBER;
+use crate::node::RESERVED;
 
 /// One unit in canonical text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +108,7 @@ impl Search<'_> {
             return Some(false);
         }
         let name = self.text.get(at + 2..).unwrap_or_default();
-        let rest = name.strip_prefix(SECRET_MEMBER.as_bytes());
-        Some(rest.and_then(|rest| rest.first()) != Some(&b'"'))
+        Some(!name.starts_with(RESERVED.as_bytes()))
     }
 
     fn unit(&mut self, start: usize, end: usize) -> Option<()> {

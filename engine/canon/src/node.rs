@@ -2,10 +2,15 @@
 
 use std::fmt::Write as _;
 
+use deployforge_model::UNRESOLVED_MEMBER;
+
 use crate::number::Number;
 
 /// The member that marks a redacted value in canonical JSON. A source may not use it.
 pub(crate) const SECRET_MEMBER: &str = "$deployforge.secret";
+
+/// How the names begin that mean something to the canonicaliser.
+pub(crate) const RESERVED: &str = "$deployforge.";
 
 /// One value of a canonical state.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +25,8 @@ pub enum Node {
     String(Box<str>),
     /// A sensitive value, of which only a keyed hash is left.
     Secret(Secret),
+    /// A value that nobody could resolve, with the reason.
+    Unresolved(Box<str>),
     /// An array whose order means something.
     Array(Vec<Node>),
     /// An array without order: sorted by content, so that equality ignores order.
@@ -129,7 +136,7 @@ impl Node {
             Self::Array(items) | Self::Set(items) => items.is_empty(),
             Self::Keyed(keyed) => keyed.entries.is_empty(),
             Self::Object(members) => members.is_empty(),
-            Self::Bool(_) | Self::Number(_) | Self::Secret(_) => false,
+            Self::Bool(_) | Self::Number(_) | Self::Secret(_) | Self::Unresolved(_) => false,
         }
     }
 
@@ -138,6 +145,17 @@ impl Node {
         match self {
             Self::Object(members) => members.iter().all(|(_, value)| value.is_hollow()),
             other => other.is_empty(),
+        }
+    }
+
+    /// Whether something in it could not be resolved.
+    pub fn holds_unresolved(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => true,
+            Self::Array(items) | Self::Set(items) => items.iter().any(Self::holds_unresolved),
+            Self::Keyed(keyed) => keyed.entries.iter().any(|(_, item)| item.holds_unresolved()),
+            Self::Object(members) => members.iter().any(|(_, item)| item.holds_unresolved()),
+            _ => false,
         }
     }
 
@@ -173,6 +191,11 @@ impl Node {
                     out,
                     r#"{{"{SECRET_MEMBER}":{{"hmac":"{hmac}","key_id":"{key_id}","length":"{length}"}}}}"#
                 );
+            }
+            Self::Unresolved(reason) => {
+                let _ = write!(out, r#"{{"{UNRESOLVED_MEMBER}":"#);
+                write_text(reason, out);
+                out.push('}');
             }
             Self::Array(items) | Self::Set(items) => write_list(items.iter(), out),
             Self::Keyed(keyed) => write_list(keyed.entries.iter().map(|(_, item)| item), out),

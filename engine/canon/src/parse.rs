@@ -1,7 +1,7 @@
 //! The parser: limits, and what is reused from state to state. What reads is a [`Decoder`].
 
 use crate::decode::{Buffers, Decoder, Shape};
-use crate::node::{Node, SECRET_MEMBER};
+use crate::node::{Node, RESERVED};
 use crate::rewrite::Scratch;
 use crate::walk::{Memo, TypeMemo};
 
@@ -44,7 +44,7 @@ pub enum CanonError {
         limit: usize,
     },
     /// A source used the name that marks redacted values.
-    #[error("the member name `{SECRET_MEMBER}` is reserved")]
+    #[error("member names that begin with `{RESERVED}` are reserved")]
     Reserved,
 }
 

@@ -115,7 +115,7 @@ impl Redactor {
 
     /// The hash that stands for `node`; a secret stays what it is.
     pub fn secret(&self, node: &Node) -> Node {
-        if matches!(node, Node::Secret(_)) {
+        if matches!(node, Node::Secret(_) | Node::Unresolved(_)) {
             return node.clone();
         }
         let text = match node {
@@ -166,7 +166,7 @@ impl Redactor {
             Node::Array(items) | Node::Set(items) => {
                 items.iter_mut().for_each(|item| self.redact_leaves(item));
             }
-            Node::Keyed(_) | Node::Null | Node::Secret(_) => {}
+            Node::Keyed(_) | Node::Null | Node::Secret(_) | Node::Unresolved(_) => {}
             leaf => {
                 if !leaf.is_empty() {
                     *leaf = self.secret(leaf);

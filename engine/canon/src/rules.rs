@@ -54,8 +54,16 @@ pub enum RuleError {
     )]
     NoKey(String),
     /// A path that is not a pointer.
-    #[error("the array rule's path `{0}` is not a JSON Pointer: start it with `/`")]
+    #[error("the rule's path `{0}` is not a JSON Pointer: start it with `/`")]
     NotAPointer(String),
+    /// The fold `default` without a value.
+    #[error("the rule for `{0}` asks `default`, so it needs `value`: what absence stands for")]
+    NoValue(String),
+    /// The fold `band` without its ends.
+    #[error(
+        "the rule for `{0}` asks `band`, so it needs `between`: the members that hold the least and the most"
+    )]
+    NoBand(String),
 }
 
 /// The rules in order of precedence, compiled per type on first use.

@@ -8,7 +8,7 @@
 use deployforge_model::{HashedMap, Seed};
 
 use crate::hash;
-use crate::node::SECRET_MEMBER;
+use crate::node::RESERVED;
 use crate::redact::is_secret_name;
 use crate::rules::{ArrayKind, TypeRules};
 
@@ -250,7 +250,7 @@ impl Trie {
         self.texts.extend_from_slice(name);
         self.texts.extend_from_slice(b"\":");
         let secret = std::str::from_utf8(name)
-            .map_or(true, |name| name == SECRET_MEMBER || is_secret_name(name));
+            .map_or(true, |name| name.starts_with(RESERVED) || is_secret_name(name));
         let node = &mut self.nodes[id as usize];
         node.name = hash;
         node.text = (start, name.len() as u32 + 3);

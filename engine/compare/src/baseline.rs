@@ -299,7 +299,7 @@ fn batch(rows: &[MadeRow]) -> RecordBatch {
         text(&|row| row.dialect.name()),
         Arc::new(address.finish()),
         text(&|row| &row.aliases),
-        text(&|row| if row.presence == Presence::Deposed { "deposed" } else { "present" }),
+        text(&|row| row.presence.name()),
         Arc::new(collection.finish()),
         flag(&|row| row.tainted),
         flag(&|_| false),

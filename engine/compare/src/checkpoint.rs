@@ -23,7 +23,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::comparator::{Comparator, SHARDS, SweepState};
-use crate::entry::{Detail, Entry, Identity, Owner};
+use crate::entry::{Across, Detail, Entry, Identity, Owner};
 use crate::findings::OpenFinding;
 use crate::shard::Context;
 
@@ -56,6 +56,8 @@ struct KeptDetail {
     state_hash: Option<Box<str>>,
     identity: Option<KeptIdentity>,
     findings: Vec<KeptFinding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    across: Option<Across>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -154,6 +156,7 @@ fn detail_of(entry: &Entry) -> String {
         fold: finding.fold().map(str::to_owned),
     });
     let kept = KeptDetail {
+        across: entry.across().cloned(),
         verdict: entry.verdict(),
         reason: entry.reason(),
         put_out: entry.is_put_out(),
@@ -327,7 +330,8 @@ fn revive(context: &Context, entry: &mut Entry, kept: Option<KeptDetail>) {
     let Some(kept) = kept else {
         return entry.take_up((Some(Verdict::InSync), None), true, None);
     };
-    let KeptDetail { verdict, reason, put_out, score, state_hash, identity, findings } = kept;
+    let KeptDetail { verdict, reason, put_out, score, state_hash, identity, findings, across } =
+        kept;
     let score = f64::from_bits(score);
     let findings: Vec<OpenFinding> = findings
         .iter()
@@ -345,8 +349,12 @@ fn revive(context: &Context, entry: &mut Entry, kept: Option<KeptDetail>) {
             entry.group = context.groups.of(environment, provider, resource_type);
             Identity { key: Arc::new(key), dialect, collection }
         });
-    let empty = identity.is_none() && findings.is_empty() && state_hash.is_none() && score == 0.0;
-    let detail = Detail { identity, findings, state_hash, score };
+    let empty = identity.is_none()
+        && findings.is_empty()
+        && state_hash.is_none()
+        && score == 0.0
+        && across.is_none();
+    let detail = Detail { identity, findings, state_hash, score, across };
     entry.take_up((verdict, reason), put_out, (!empty).then(|| Box::new(detail)));
 }
 

@@ -37,6 +37,8 @@ pub struct Comparator {
     pub(crate) shards: Vec<Shard>,
     /// Globally unique names of declared resources, made when first one is looked for.
     aliases: OnceLock<Aliases>,
+    /// The same by kind; asked for where the baselines are of another dialect than what is observed.
+    kinds: OnceLock<Aliases>,
     pub(crate) dialects: HashSet<Dialect>,
     pub(crate) sweeps: HashMap<SweepKey, SweepState>,
     pub(crate) sequence: u32,
@@ -126,6 +128,7 @@ impl Comparator {
             context,
             shards: (0..SHARDS).map(|_| Shard::default()).collect(),
             aliases: OnceLock::new(),
+            kinds: OnceLock::new(),
             dialects: HashSet::new(),
             sweeps: HashMap::new(),
             sequence: 1,
@@ -363,14 +366,50 @@ impl Comparator {
                 (observation.aliases().find_map(find), observation.dialect)
             }
         };
-        match known {
-            Some((key, of)) if of == dialect => Stranger { key, unmapped: false },
-            Some(_) => Stranger { key: own, unmapped: true },
-            None => {
-                let unmapped = !self.dialects.is_empty() && !self.dialects.contains(&dialect);
-                Stranger { key: own, unmapped }
-            }
+        if let Some((key, of)) = known
+            && of == dialect
+        {
+            return Stranger { key, unmapped: false };
         }
+        if let Some(stranger) = self.by_kind(routable, row, own, dialect) {
+            return stranger;
+        }
+        let unmapped =
+            known.is_some() || (!self.dialects.is_empty() && !self.dialects.contains(&dialect));
+        Stranger { key: own, unmapped }
+    }
+
+    /// A resource that a baseline of another dialect may declare: under a key that bears one of its
+    /// names, or under none; `None` if no map knows its type in any dialect of the baselines.
+    fn by_kind(
+        &self,
+        routable: &Routable<'_>,
+        row: usize,
+        own: Key128,
+        dialect: Dialect,
+    ) -> Option<Stranger> {
+        let maps = &self.context.settings.maps;
+        let mut others = self.dialects.iter().filter(|of| **of != dialect).peekable();
+        others.peek()?;
+        let (parts, names) = match routable {
+            Routable::Frame(frame) => (frame.parts(row), vec![frame.alias(row)]),
+            Routable::Batch(batch) => {
+                let observation = batch.row(row);
+                let [_, parts @ ..] = observation.parts();
+                (parts, observation.aliases().collect())
+            }
+        };
+        let [account, region, resource_type, id] = parts;
+        let kind = maps.number(dialect, resource_type)?;
+        if !others.any(|of| maps.speaks(*of, kind)) {
+            return None;
+        }
+        let kinds = self.kinds.get_or_init(|| Aliases::of_kinds(&self.context));
+        let mut names = std::iter::once(id).chain(names).filter(|name| !name.is_empty());
+        let found = names.find_map(|name| {
+            kinds.find_kind(&self.context, (kind, name), (account, region), dialect)
+        });
+        Some(Stranger { key: found.unwrap_or(own), unmapped: false })
     }
 
     /// Bytes held for what is known of resources, and how many shapes their attributes have.
@@ -461,7 +500,8 @@ impl Comparator {
                 Unseen::Unknown(UnknownReason::Unreadable)
             } else if seen.contains(&dialect) {
                 Unseen::Missing
-            } else if seen.is_empty() {
+            } else if seen.is_empty() || is_mapped(context, entry, seen) {
+                // By another name it may still be there: only its own words show that it is not.
                 Unseen::Unknown(UnknownReason::Unobserved)
             } else {
                 Unseen::Unknown(UnknownReason::Unmapped)
@@ -513,6 +553,13 @@ impl Comparator {
             })
         })
     }
+}
+
+/// Whether a dialect that was observed has a type for what an entry's row declares.
+fn is_mapped(context: &Context, entry: &Entry, seen: &HashSet<Dialect>) -> bool {
+    let maps = &context.settings.maps;
+    let kind = context.row(entry).and_then(|row| maps.number(row.dialect(), row.resource_type()));
+    kind.is_some_and(|kind| seen.iter().any(|dialect| maps.speaks(*dialect, kind)))
 }
 
 /// What a sweep needs to know of an entry.

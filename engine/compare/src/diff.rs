@@ -4,26 +4,36 @@
 //! between their common beginning and end. A subtree that appears or goes is one difference at its
 //! root. A fold is asked only where two values differ, at the deepest place where they do.
 
-use deployforge_canon::fold::fold;
-use deployforge_canon::{Fold, Keyed, Node, Normalise};
+use std::sync::LazyLock;
+
+use deployforge_canon::{Fold, Keyed, Node, TypeFolds};
 use deployforge_model::path::{join, push};
-use deployforge_model::{FindingKind, Mode};
+use deployforge_model::{FindingKind, Mode, UnknownReason};
 use deployforge_policy::Policy;
 
 /// How to compare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DiffOptions {
+#[derive(Clone, Copy, Debug)]
+pub struct DiffOptions<'f> {
     /// What counts.
     pub mode: Mode,
     /// Which normalisers are asked.
-    pub normalise: Normalise,
+    pub folds: &'f TypeFolds,
 }
 
-impl Default for DiffOptions {
+impl DiffOptions<'static> {
+    /// Everything counts, and nothing folds.
+    pub const EXACT: Self = Self { mode: Mode::Full, folds: &NO_FOLDS };
+}
+
+impl Default for DiffOptions<'static> {
+    /// Everything counts, and the folds are asked that are asked everywhere.
     fn default() -> Self {
-        Self { mode: Mode::Full, normalise: Normalise::Standard }
+        static EVERYWHERE: LazyLock<TypeFolds> = LazyLock::new(TypeFolds::everywhere);
+        Self { mode: Mode::Full, folds: &EVERYWHERE }
     }
 }
+
+static NO_FOLDS: TypeFolds = TypeFolds::off();
 
 /// One difference of two states.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +68,51 @@ pub struct Comparison {
     pub score: f64,
     /// How many attributes were declared.
     pub leaves: u32,
+    /// Declared attributes that were not compared, each at its path, with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+/// A part of the declared state that was not compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// JSON Pointer from the root of the state.
+    pub path: String,
+    /// How many declared attributes it spans.
+    pub leaves: u32,
+    /// Why.
+    pub why: Skip,
+}
+
+/// Why an attribute was not compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// Its value could not be resolved.
+    Unresolved,
+    /// No map leads from its name to one of the other format's, or what was read does not show it.
+    Unmapped,
+    /// A fold says that any value will do.
+    Lenient(Fold),
+}
+
+impl Comparison {
+    /// How many of the declared attributes were compared.
+    pub fn compared(&self) -> u32 {
+        let skipped: u32 = self.skipped.iter().map(|one| one.leaves).sum();
+        self.leaves.saturating_sub(skipped)
+    }
+
+    /// Why nothing can be said, if nothing was compared and nothing found.
+    pub fn nothing_compared(&self) -> Option<UnknownReason> {
+        let none = !self.skipped.is_empty()
+            && self.compared() == 0
+            && !self.differences.iter().any(Difference::counts);
+        let unmapped = self.skipped.iter().any(|one| one.why == Skip::Unmapped);
+        none.then(|| match (unmapped, self.skipped.iter().any(|one| one.why == Skip::Unresolved)) {
+            (true, _) => UnknownReason::Unmapped,
+            (false, true) => UnknownReason::Unresolved,
+            (false, false) => UnknownReason::WriteOnly,
+        })
+    }
 }
 
 /// Leftover elements of two sets are paired by meaning only up to this many on a side; beyond it
@@ -71,17 +126,18 @@ const CONTENT_PATH_MAX: usize = 96;
 pub fn compare(
     expected: &Node,
     observed: &Node,
-    options: DiffOptions,
+    options: DiffOptions<'_>,
     policy: &Policy,
     resource_type: &str,
 ) -> Comparison {
-    let mut walk = Walk { options, found: Vec::new() };
-    if expected != observed {
+    let mut walk = Walk { options, root: Some(expected), found: Vec::new(), skipped: Vec::new() };
+    // Of two values that nobody could resolve no one knows whether they are equal.
+    if expected != observed || expected.holds_unresolved() {
         walk.both(&mut String::new(), expected, observed);
     }
     let leaves = expected.leaves();
     let score = score(&walk.found, expected, policy, resource_type);
-    Comparison { differences: walk.found, score, leaves }
+    Comparison { differences: walk.found, score, leaves, skipped: walk.skipped }
 }
 
 /// Compares the values of one unit, which stands at `path`.
@@ -89,9 +145,9 @@ pub(crate) fn compare_at(
     path: &str,
     expected: &Node,
     observed: &Node,
-    options: DiffOptions,
+    options: DiffOptions<'_>,
 ) -> Vec<Difference> {
-    let mut walk = Walk { options, found: Vec::new() };
+    let mut walk = Walk { options, root: None, found: Vec::new(), skipped: Vec::new() };
     walk.both(&mut path.to_owned(), expected, observed);
     walk.found
 }
@@ -191,16 +247,32 @@ fn weigh(node: &Node, path: &str, policy: &Policy, resource_type: &str) -> f64 {
     }
 }
 
-struct Walk {
-    options: DiffOptions,
+struct Walk<'a> {
+    options: DiffOptions<'a>,
+    /// The declared state, where folds may look beside a value.
+    root: Option<&'a Node>,
     found: Vec<Difference>,
+    skipped: Vec<Skipped>,
 }
 
-impl Walk {
+impl Walk<'_> {
     /// Two values at one path, which may be equal.
     fn both(&mut self, path: &mut String, expected: &Node, observed: &Node) {
-        if expected == observed {
+        if is_unresolved(expected) || is_unresolved(observed) {
+            return self.skip(path, expected.leaves(), Skip::Unresolved);
+        }
+        if expected == observed && !expected.holds_unresolved() {
             return;
+        }
+        let whole = self.options.folds.fold_whole(path, expected, observed, self.root);
+        if let Some(fold) = whole {
+            return self.put(
+                path,
+                FindingKind::Changed,
+                Some(expected),
+                Some(observed),
+                Some(fold),
+            );
         }
         match (expected, observed) {
             (Node::Object(a), Node::Object(b)) => self.members(path, a, b),
@@ -226,8 +298,27 @@ impl Walk {
         expected: Option<&Node>,
         observed: Option<&Node>,
     ) {
-        let fold = fold(self.options.normalise, expected, observed);
+        let fold = self.options.folds.fold_in(path, expected, observed, self.root);
+        self.put(path, kind, expected, observed, fold);
+    }
+
+    /// Takes note of what is not compared.
+    fn skip(&mut self, path: &str, leaves: u32, why: Skip) {
+        self.skipped.push(Skipped { path: path.to_owned(), leaves, why });
+    }
+
+    fn put(
+        &mut self,
+        path: &str,
+        kind: FindingKind,
+        expected: Option<&Node>,
+        observed: Option<&Node>,
+        fold: Option<Fold>,
+    ) {
         let leaves = expected.or(observed).map_or(0, Node::leaves);
+        if let (Some(fold), Some(expected)) = (fold.filter(|fold| fold.is_lenient()), expected) {
+            self.skip(path, expected.leaves(), Skip::Lenient(fold));
+        }
         self.found.push(Difference {
             path: path.to_owned(),
             kind,
@@ -241,19 +332,26 @@ impl Walk {
     /// What only the expected side has. An element of a list counts even if it says nothing: there
     /// is one less of them. A member of an object may fold.
     fn removed(&mut self, path: &str, expected: &Node, folds: bool) {
+        if is_unresolved(expected) {
+            return self.skip(path, 1, Skip::Unresolved);
+        }
         self.one(path, FindingKind::Removed, Some(expected), None);
         self.unfold(folds);
     }
 
     /// What only the observed side has.
     fn added(&mut self, path: &str, observed: &Node, folds: bool) {
+        if is_unresolved(observed) {
+            return;
+        }
         self.one(path, FindingKind::Added, None, Some(observed));
         self.unfold(folds);
     }
 
     fn unfold(&mut self, folds: bool) {
+        // What is lenient says so of elements too: a tag is one.
         if let (false, Some(last)) = (folds, self.found.last_mut()) {
-            last.fold = None;
+            last.fold = last.fold.filter(|fold| fold.is_lenient());
         }
     }
 
@@ -373,6 +471,19 @@ impl Walk {
                 None => left.push((content, node)),
             }
         }
+        // What nobody could resolve may be any of what is left.
+        right.retain(|(_, node)| {
+            let Some(i) = left
+                .iter()
+                .position(|(_, other)| is_unresolved(other))
+                .filter(|_| !is_unresolved(node))
+            else {
+                return true;
+            };
+            left.swap_remove(i);
+            self.skip(path, 1, Skip::Unresolved);
+            false
+        });
         let mut segments = Segments::default();
         if left.len() <= SET_PAIRING_MAX && right.len() <= SET_PAIRING_MAX {
             left.retain(|(content, node)| {
@@ -396,7 +507,8 @@ impl Walk {
 
     /// Whether no difference of two elements counts.
     fn same(&self, a: &Node, b: &Node) -> bool {
-        let mut inner = Self { options: self.options, found: Vec::new() };
+        let (found, skipped) = (Vec::new(), Vec::new());
+        let mut inner = Walk { options: self.options, root: self.root, found, skipped };
         inner.both(&mut String::new(), a, b);
         inner.found.iter().all(|difference| !difference.counts())
     }
@@ -413,6 +525,10 @@ impl Segments {
         *seen += 1;
         if *seen == 1 { segment } else { format!("{segment}#{seen}") }
     }
+}
+
+fn is_unresolved(node: &Node) -> bool {
+    matches!(node, Node::Unresolved(_))
 }
 
 fn elements(keyed: &Keyed) -> Vec<Node> {

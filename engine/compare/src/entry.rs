@@ -9,6 +9,7 @@ use deployforge_model::{
     Dialect, Key128, ResourceKey, Severity, Timestamp, UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
+use serde::{Deserialize, Serialize};
 
 use crate::findings::OpenFinding;
 use crate::shape::Attributes;
@@ -76,6 +77,17 @@ pub(crate) struct Detail {
     pub(crate) findings: Vec<OpenFinding>,
     pub(crate) state_hash: Option<Box<str>>,
     pub(crate) score: f64,
+    /// In whose words it was last observed, where those are not its declaration's.
+    pub(crate) across: Option<Across>,
+}
+
+/// Other words than the declaration's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Across {
+    /// Whose.
+    pub(crate) dialect: Dialect,
+    /// The type in these words; empty: not known any more.
+    pub(crate) resource_type: Box<str>,
 }
 
 /// Who a resource is that no baseline declares.
@@ -308,7 +320,10 @@ impl Entry {
             self.raw = 0;
             self.canonical = 0;
         }
+        let across = (declared && restored.dialect != self.dialect)
+            .then(|| Across { dialect: restored.dialect, resource_type: "".into() });
         if declared
+            && across.is_none()
             && restored.findings.is_empty()
             && restored.state_hash.is_none()
             && restored.score == 0.0
@@ -316,6 +331,7 @@ impl Entry {
             return;
         }
         let detail = self.detail();
+        detail.across = across;
         detail.score = restored.score;
         detail.state_hash = restored.state_hash;
         detail.findings = restored.findings;
@@ -348,6 +364,18 @@ impl Entry {
     /// The hash of its last state in the history, if it stands there.
     pub(crate) fn state_hash(&self) -> Option<&str> {
         self.detail.as_ref()?.state_hash.as_deref()
+    }
+
+    /// In whose words it was last observed, where those are not its declaration's.
+    pub(crate) fn across(&self) -> Option<&Across> {
+        self.detail.as_ref()?.across.as_ref()
+    }
+
+    /// Takes note of it.
+    pub(crate) fn set_across(&mut self, across: Option<Across>) {
+        if self.detail.is_some() || across.is_some() {
+            self.detail().across = across;
+        }
     }
 
     /// Who it is, if no baseline declares it.

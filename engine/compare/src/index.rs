@@ -123,7 +123,7 @@ impl Declared {
         Self {
             key,
             dialect,
-            special: row.is_deposed() || row.is_duplicate() || flat.is_none(),
+            special: row.unknown().is_some() || row.is_duplicate() || flat.is_none(),
             canonical: flat.as_ref().map_or(0, |flat| flat.fingerprint(&context.seed)),
             group: context.groups.of(environment, provider, resource_type),
             flat,
@@ -164,6 +164,60 @@ impl Aliases {
         Self(all)
     }
 
+    /// The names of what is of a known kind, by kind: they need not be unique in the whole world.
+    pub(crate) fn of_kinds(context: &Context) -> Self {
+        let mut all = Vec::new();
+        for (baseline, loaded) in context.baselines.iter().enumerate() {
+            for row in 0..loaded.rows.len() {
+                let of = loaded.rows.row(row);
+                let maps = &context.settings.maps;
+                let Some(kind) = maps.number(of.dialect(), of.resource_type()) else { continue };
+                let [.., id] = of.parts();
+                let names = std::iter::once(id).chain(of.aliases());
+                for name in names.filter(|name| !name.is_empty()) {
+                    all.push((kind_hash(context, kind, name), baseline as u16, row as u32));
+                }
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+        Self(all)
+    }
+
+    /// The one resource of a kind that bears a name, in another dialect and not in another place; `None`
+    /// if none does, or two.
+    pub(crate) fn find_kind(
+        &self,
+        context: &Context,
+        (kind, name): (usize, &str),
+        (account, region): (&str, &str),
+        dialect: Dialect,
+    ) -> Option<Key128> {
+        let hash = kind_hash(context, kind, name);
+        let first = self.0.partition_point(|known| known.0 < hash);
+        let mut found = None;
+        for (_, baseline, row) in self.0[first..].iter().take_while(|known| known.0 == hash) {
+            let rows = &context.baselines[usize::from(*baseline)].rows;
+            let of = rows.row(*row as usize);
+            let [_, its_account, its_region, ..] = of.parts();
+            let elsewhere =
+                |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
+            if of.dialect() == dialect
+                || elsewhere(its_account, account)
+                || elsewhere(its_region, region)
+            {
+                continue;
+            }
+            let key = rows.key128(*row as usize, context.settings.seed);
+            match found {
+                None => found = Some(key),
+                Some(other) if other == key => {}
+                Some(_) => return None,
+            }
+        }
+        found
+    }
+
     /// The one resource that bears a name; `None` if none does, or two.
     pub(crate) fn find(&self, context: &Context, alias: &str) -> Option<(Key128, Dialect)> {
         let hash = context.seed.text(alias.as_bytes());
@@ -180,6 +234,11 @@ impl Aliases {
         }
         found
     }
+}
+
+/// The hash of a name among the resources of one kind.
+fn kind_hash(context: &Context, kind: usize, name: &str) -> u64 {
+    context.seed.mix(context.seed.text(name.as_bytes()), kind as u64 + 1)
 }
 
 /// Whether an alias names one object in the whole world: an ARN, a full resource id or a URL. Plain

@@ -3,9 +3,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::across::Said;
 use crate::claim::Claim;
-use crate::diff::{Comparison, Difference, compare};
-use crate::entry::{Entry, Identity, Owner, Unseen};
+use crate::diff::{Comparison, Difference};
+use crate::entry::{Across, Entry, Identity, Owner, Unseen};
 use crate::findings::OpenFinding;
 use crate::order::{Order, latest, order};
 use crate::output::{Head, Output, RejectRow, Subject};
@@ -42,9 +43,13 @@ impl Judgement {
 
     /// What a comparison says of a resource.
     pub(crate) fn of(context: &Context, resource_type: &str, comparison: Comparison) -> Self {
+        let nothing = comparison.nothing_compared();
         let finding = |difference| finding_of(context, resource_type, &difference);
-        let findings = comparison.differences.into_iter().map(finding).collect();
-        Self::found(findings, comparison.score)
+        let findings: Vec<_> = comparison.differences.into_iter().map(finding).collect();
+        match nothing {
+            Some(reason) => Self { findings, ..Self::unknown(reason) },
+            None => Self::found(findings, comparison.score),
+        }
     }
 
     /// What findings say of a resource.
@@ -244,17 +249,14 @@ impl<'a, 'b> Judge<'a, 'b> {
 
     /// A verdict that needs no look at the state.
     fn not_comparable(&self, unmapped: bool) -> Option<Judgement> {
-        let deposed = self.observation.presence == Presence::Deposed;
+        let unread = self.observation.presence.unknown();
         let Some(row) = self.baseline_row() else {
-            return match (deposed, unmapped) {
-                (true, _) => Some(Judgement::unknown(UnknownReason::Deposed)),
-                (_, true) => Some(Judgement::unknown(UnknownReason::Unmapped)),
-                _ => None,
-            };
+            let reason = unread.or(unmapped.then_some(UnknownReason::Unmapped));
+            return reason.map(Judgement::unknown);
         };
-        let reason = if deposed || row.is_deposed() {
-            UnknownReason::Deposed
-        } else if row.dialect() != self.observation.dialect || unmapped {
+        let reason = if let Some(reason) = unread.or(row.unknown()) {
+            reason
+        } else if unmapped || !self.is_of_kind(row) {
             UnknownReason::Unmapped
         } else if row.is_duplicate() || self.entry.claimed_twice() {
             UnknownReason::Duplicate
@@ -262,6 +264,17 @@ impl<'a, 'b> Judge<'a, 'b> {
             return None;
         };
         Some(Judgement::unknown(reason))
+    }
+
+    /// Whether the observation is of the row's dialect, or a map joins the two.
+    fn is_of_kind(&self, row: BaselineRow<'_>) -> bool {
+        let ObservationRow { dialect, resource_type, .. } = self.observation;
+        row.dialect() == dialect
+            || self
+                .context
+                .settings
+                .maps
+                .are_one((row.dialect(), row.resource_type()), (dialect, resource_type))
     }
 
     fn judge_present(&mut self, raw: u64) {
@@ -302,8 +315,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             (None, _) => Judgement::plain(Some(Verdict::Unmanaged)),
             (Some(Ok(expected)), Some(state)) => {
                 self.out.levels.compared += 1;
-                let comparison = self.compare(&expected, &state.root);
-                self.judgement(comparison)
+                self.compared(&expected, &state.root)
             }
             (Some(_), _) => Judgement::unknown(UnknownReason::Unreadable),
         };
@@ -346,18 +358,20 @@ impl<'a, 'b> Judge<'a, 'b> {
         Some(state.map(|state| state.root))
     }
 
-    fn compare(&self, expected: &Node, observed: &Node) -> Comparison {
-        compare(
-            expected,
-            observed,
-            self.context.options(self.entry),
-            &self.context.settings.policy,
-            self.observation.resource_type,
-        )
-    }
-
-    fn judgement(&self, comparison: Comparison) -> Judgement {
-        Judgement::of(self.context, self.observation.resource_type, comparison)
+    /// Compares with what is declared, and takes note where that is in other words.
+    fn compared(&mut self, expected: &Node, observed: &Node) -> Judgement {
+        let ObservationRow { dialect, resource_type, .. } = self.observation;
+        let row = self.baseline_row();
+        let of = row.map_or((dialect, resource_type), |row| (row.dialect(), row.resource_type()));
+        let across =
+            (of.0 != dialect).then(|| Across { dialect, resource_type: resource_type.into() });
+        self.entry.set_across(across);
+        let expected = Said { dialect: of.0, resource_type: of.1, state: expected };
+        let observed = Said { dialect, resource_type, state: observed };
+        match self.context.compare_said(self.entry, expected, observed) {
+            Some(comparison) => Judgement::of(self.context, of.1, comparison),
+            None => Judgement::unknown(UnknownReason::Unmapped),
+        }
     }
 
     /// The state has no canonical form: kept as a reject, and the resource is `unknown`.

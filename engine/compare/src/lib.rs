@@ -10,6 +10,7 @@
 //! What is deliberately absent: I/O, clocks, tokio, DataFusion, Delta, and every foreign format.
 //! Given the same bytes, times and baseline it gives the same findings.
 
+mod across;
 mod baseline;
 mod checkpoint;
 mod chunks;
@@ -26,6 +27,7 @@ mod judge;
 mod maker;
 mod order;
 mod output;
+mod patch;
 mod prepare;
 mod route;
 mod rows;
@@ -36,15 +38,17 @@ mod states;
 mod succeed;
 mod verdicts;
 
+pub use across::{Said, compare_across};
 pub use baseline::{Added, Baseline, BaselineBuilder, RowTable};
 pub use checkpoint::{NotACheckpoint, Taken};
 pub use comparator::{Comparator, ResourceView};
-pub use diff::{Comparison, DiffOptions, Difference, compare};
+pub use diff::{Comparison, DiffOptions, Difference, Skip, Skipped, compare};
 pub use entry::{Owner, Restored};
 pub use findings::{FindingRow, OpenFinding};
 pub use judge::state_hash;
 pub use maker::{MadeRow, NotAdded, RowMaker};
 pub use output::{CheckCounts, Levels, Output, RejectRow};
+pub use patch::patch;
 pub use prepare::{Prepared, Scrubbed};
 pub use rows::{BaselineRow, BaselineRows, CHUNK_ROWS, NotABaseline};
 pub use shard::{BatchOrigin, LevelSwitch, Segment, Settings, Tables, Tier};

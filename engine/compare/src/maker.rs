@@ -95,7 +95,7 @@ impl<'c> RowMaker<'c> {
         let mut row = MadeRow::unreadable(observation, self.seed);
         let sensitive = observation.sensitive.iter().map(String::as_str);
         row.raw = raw_fingerprint(&self.fingerprint, &observation.state, sensitive);
-        if observation.presence == Presence::Deleted {
+        if observation.presence != Presence::Present && observation.state.is_empty() {
             return Ok(row);
         }
         let (canon, seed) = (self.canon, &self.fingerprint);

@@ -16,7 +16,7 @@ use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason
 use crate::chunks::Columns;
 use crate::claim::tree;
 use crate::columns::COLUMN_BYTES;
-use crate::diff::{Score, compare, compare_at};
+use crate::diff::{DiffOptions, Score, compare_at};
 use crate::entry::Entry;
 use crate::findings::{Findings, OpenFinding};
 use crate::judge::{Judgement, finding_of, subject};
@@ -423,8 +423,14 @@ impl Prepare<'_> {
     ) -> Option<Compared> {
         let context = self.context;
         let canon = &context.settings.canon;
-        let options = context.options(entry);
         let (dialect, seed) = (self.frame.dialect, &context.seed);
+        let folds = context.folds(dialect, kind);
+        if folds.asks_containers() {
+            return None;
+        }
+        let options = DiffOptions { mode: context.mode(entry), folds: &folds };
+        // Only what is asked everywhere is known to leave plain scalars alone.
+        let plain = folds.is_plain();
         let (text, whole) = (self.frame.state(row).text, expected.state());
         let keep = context.settings.tables.keep_states();
         let (mut state, mut copied) = (String::new(), 0);
@@ -440,7 +446,10 @@ impl Prepare<'_> {
             };
             let (start, was_text) = (span.start, whole.get(span)?);
             let is_text = &text[observed.0 as usize..observed.1 as usize];
-            if let (Some((was, is)), false) = (plainly_differ(was_text, is_text), keep) {
+            if plain
+                && !keep
+                && let Some((was, is)) = plainly_differ(was_text, is_text)
+            {
                 findings.push(changed(context, kind, path, was, is));
                 score.add_changed();
                 continue;
@@ -515,8 +524,7 @@ impl Prepare<'_> {
             let judgement = Judgement::unknown(UnknownReason::Unreadable);
             return Compared { judgement, state: None, checks: 0, collision: false, rows: None };
         };
-        let options = self.context.options(entry);
-        let comparison = compare(&was.root, &is, options, &settings.policy, kind);
+        let comparison = self.context.compare(entry, (dialect, kind), &was.root, &is);
         Compared {
             checks: u64::from(comparison.leaves),
             collision: suspect && !comparison.differences.is_empty(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, BooleanArray, LargeBinaryArray, ListArray, RecordBatch, StringArray, UInt32Array,
 };
-use deployforge_model::{Dialect, Key128, ResourceKey, schema};
+use deployforge_model::{Dialect, Key128, Presence, ResourceKey, UnknownReason, schema};
 
 /// Rows of a baseline, in chunks of [`CHUNK_ROWS`]: Arrow columns, which may lie in a file that is
 /// mapped into memory.
@@ -75,6 +75,14 @@ impl<'a> BaselineRow<'a> {
 
     pub fn is_deposed(&self) -> bool {
         self.text(8) == "deposed"
+    }
+
+    /// Why it cannot be compared with anything, if it cannot.
+    pub fn unknown(&self) -> Option<UnknownReason> {
+        match self.text(8) {
+            "present" => None,
+            presence => presence.parse::<Presence>().ok().and_then(Presence::unknown),
+        }
     }
 
     /// The collection that lists it; empty: none.

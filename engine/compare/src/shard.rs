@@ -6,15 +6,17 @@
 
 use std::sync::Arc;
 
-use deployforge_canon::{Arranger, Canon, Differing, Flat, Normalise, Parser};
+use deployforge_canon::{Arranger, Canon, Differing, Flat, Node, Normalise, Parser, TypeFolds};
+use deployforge_maps::SharedMaps;
 use deployforge_model::{
-    BaselineInfo, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder, ObservationRow,
-    Presence, Record, RecordReader, Seed, Timestamp,
+    BaselineInfo, Dialect, Frame, Key128, Mode, ObservationBatch, ObservationBatchBuilder,
+    ObservationRow, Presence, Record, RecordReader, Seed, Timestamp,
 };
 use deployforge_policy::Policy;
 
+use crate::across::{Said, compare_across};
 use crate::claim::Claim;
-use crate::diff::DiffOptions;
+use crate::diff::{Comparison, DiffOptions, compare};
 use crate::entry::{Entry, Owner, Restored, Unseen};
 use crate::group::Groups;
 use crate::guides::Guides;
@@ -36,6 +38,8 @@ pub struct Settings {
     pub hash_key: [u8; 32],
     /// Makes states canonical.
     pub canon: Canon,
+    /// Which types and attributes of other dialects are one.
+    pub maps: SharedMaps,
     /// Weights, severities, environments.
     pub policy: Policy,
     /// What counts, if it is not the baseline's own choice.
@@ -138,14 +142,45 @@ impl Context {
     }
 
     /// How an entry is compared.
-    pub(crate) fn options(&self, entry: &Entry) -> DiffOptions {
+    pub(crate) fn mode(&self, entry: &Entry) -> Mode {
         let own = entry
             .baseline()
             .and_then(|(baseline, _)| self.baselines[usize::from(baseline)].info.mode);
-        DiffOptions {
-            mode: self.settings.mode.or(own).unwrap_or(Mode::Full),
-            normalise: self.settings.normalise,
+        self.settings.mode.or(own).unwrap_or(Mode::Full)
+    }
+
+    /// The folds of a type.
+    pub(crate) fn folds(&self, dialect: Dialect, resource_type: &str) -> Arc<TypeFolds> {
+        self.settings.canon.folds.of(self.settings.normalise, dialect, resource_type)
+    }
+
+    /// Compares a declared state with an observed one, which may be of another dialect; `None` if no map
+    /// says that both are of one kind.
+    pub(crate) fn compare_said(
+        &self,
+        entry: &Entry,
+        expected: Said<'_>,
+        observed: Said<'_>,
+    ) -> Option<Comparison> {
+        if expected.dialect == observed.dialect {
+            let of = (expected.dialect, expected.resource_type);
+            return Some(self.compare(entry, of, expected.state, observed.state));
         }
+        let Settings { normalise, canon, policy, maps, .. } = &self.settings;
+        compare_across(maps, expected, observed, (*normalise, &canon.folds), policy)
+    }
+
+    /// Compares a declared state with an observed one of the same dialect.
+    pub(crate) fn compare(
+        &self,
+        entry: &Entry,
+        (dialect, resource_type): (Dialect, &str),
+        expected: &Node,
+        observed: &Node,
+    ) -> Comparison {
+        let folds = self.folds(dialect, resource_type);
+        let options = DiffOptions { mode: self.mode(entry), folds: &folds };
+        compare(expected, observed, options, &self.settings.policy, resource_type)
     }
 }
 

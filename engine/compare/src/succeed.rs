@@ -19,8 +19,8 @@ use deployforge_model::{
 };
 use rayon::prelude::*;
 
+use crate::across::Said;
 use crate::comparator::{Comparator, SHARDS};
-use crate::diff::compare;
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
 use crate::judge::{Judgement, conclude, head, settle, state_hash, told};
@@ -130,11 +130,15 @@ fn judge_text(
     let row = context.row(entry)?;
     let (dialect, kind) = (row.dialect(), row.resource_type());
     let canon = &context.settings.canon;
-    let observed = canon.stored_state(&mut tools.parser, dialect, kind, text.as_bytes()).ok()?.root;
+    let across = entry.across().cloned();
+    let seen = across.as_ref().map_or((dialect, kind), |of| (of.dialect, &*of.resource_type));
+    let text = text.as_bytes();
+    let observed = canon.stored_state(&mut tools.parser, seen.0, seen.1, text).ok()?.root;
     let expected = canon.stored_state(&mut tools.parser, dialect, kind, row.state()).ok()?.root;
-    let (options, policy) = (context.options(entry), &context.settings.policy);
-    let judgement =
-        Judgement::of(context, kind, compare(&expected, &observed, options, policy, kind));
+    let declared = Said { dialect, resource_type: kind, state: &expected };
+    let said = Said { dialect: seen.0, resource_type: seen.1, state: &observed };
+    let comparison = context.compare_said(entry, declared, said)?;
+    let judgement = Judgement::of(context, kind, comparison);
     entry.canonical = State { root: observed }.fingerprint(&context.seed);
     entry.set_settled(true);
     put(context, entry, row, judgement, one.state_hash.clone(), origin, out);
@@ -286,7 +290,7 @@ impl Heir<'_> {
             && self.rules == Rules::Same
             && same_row(before, now)
             && known.claimed_twice() == entry.claimed_twice()
-            && self.old.options(known) == self.context.options(entry)
+            && self.old.mode(known) == self.context.mode(entry)
     }
 
     /// What was declared by none and is not now. Whether that makes it unmanaged, baselines decide.
@@ -354,13 +358,13 @@ impl Heir<'_> {
             return Next::Judged(Judgement::found(Vec::new(), 0.0));
         }
         let Some(observed) = observed else { return Next::Unsettled };
-        let Settings { canon, policy, .. } = &self.context.settings;
+        let canon = &self.context.settings.canon;
         let (dialect, kind, text) = (now.dialect(), now.resource_type(), now.state());
         let Ok(expected) = canon.stored_state(&mut self.tools.parser, dialect, kind, text) else {
             return Next::Unsettled;
         };
-        let options = self.context.options(entry);
-        let comparison = compare(&expected.root, &observed.root, options, policy, kind);
+        let (expected, observed) = (&expected.root, &observed.root);
+        let comparison = self.context.compare(entry, (dialect, kind), expected, observed);
         Next::Judged(Judgement::of(self.context, kind, comparison))
     }
 
@@ -394,9 +398,11 @@ fn not_comparable(
     known: &Entry,
 ) -> Option<UnknownReason> {
     let dialect = before.map(|row| row.dialect()).or(known.identity().map(|of| of.dialect));
+    // What was observed in other words is held against them again when it is observed again.
+    let dialect = dialect.filter(|_| known.across().is_none());
     let unmapped = known.reason() == Some(UnknownReason::Unmapped) && before.is_some();
-    if now.is_deposed() {
-        Some(UnknownReason::Deposed)
+    if let Some(reason) = now.unknown() {
+        Some(reason)
     } else if unmapped || dialect.is_some_and(|dialect| dialect != now.dialect()) {
         Some(UnknownReason::Unmapped)
     } else if now.is_duplicate() || entry.claimed_twice() {
@@ -411,7 +417,7 @@ fn not_comparable(
 fn same_row(a: BaselineRow<'_>, b: BaselineRow<'_>) -> bool {
     a.state() == b.state()
         && a.dialect() == b.dialect()
-        && a.is_deposed() == b.is_deposed()
+        && a.unknown() == b.unknown()
         && a.is_duplicate() == b.is_duplicate()
         && a.address() == b.address()
 }

@@ -235,6 +235,9 @@ pub(crate) struct Judge {
     /// Whether null, absent and empty are one, and JSON text is compared as JSON [default: standard].
     #[arg(long, value_enum)]
     pub(crate) normalise: Option<Normalise>,
+    /// List what a normaliser suppressed too, with its name and what it says.
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// The lowest severity that makes the exit code 1 [default: informational].
     #[arg(long, value_enum)]
     pub(crate) fail_on: Option<FailOn>,
@@ -254,6 +257,10 @@ fn parse_percent(text: &str) -> Result<f64, String> {
         Ok(value) if (0.0..=100.0).contains(&value) => Ok(value),
         _ => Err("it must be between 0 and 100".to_owned()),
     }
+}
+
+fn parse_dialect(text: &str) -> Result<deployforge_model::Dialect, String> {
+    text.parse()
 }
 
 fn parse_mode(text: &str) -> Result<deployforge_model::Mode, String> {
@@ -325,8 +332,8 @@ Examples:
   deployforge diff a.json b.json --type aws_security_group --format json
   deployforge diff --pairs pairs.ndjson
 
-A pair is one line {\"id\",\"type\"?,\"mode\"?,\"normalise\"?,\"expected\",\"observed\"}; each gives one line
-with the same id.")]
+A pair is one line {\"id\",\"type\"?,\"dialect\"?,\"mode\"?,\"normalise\"?,\"expected\",\"observed\"}; each
+gives one line with the same id.")]
 pub(crate) struct Diff {
     /// What should be; `-` for stdin.
     #[arg(required_unless_present = "pairs", value_hint = ValueHint::FilePath)]
@@ -346,6 +353,12 @@ pub(crate) struct Diff {
     /// Whether null, absent and empty are one, and JSON text is compared as JSON [default: standard].
     #[arg(long, value_enum)]
     pub(crate) normalise: Option<Normalise>,
+    /// List what a normaliser suppressed too, with its name and what it says.
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// In whose words both are written [default: as the type's name says].
+    #[arg(long, value_parser = parse_dialect, value_name = "DIALECT")]
+    pub(crate) dialect: Option<deployforge_model::Dialect>,
     /// How to print the result of one comparison; pairs are always JSON lines.
     #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
     pub(crate) format: DiffFormat,

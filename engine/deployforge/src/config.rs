@@ -10,8 +10,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deployforge_canon::{ArrayRule, Normalise};
+use deployforge_canon::{ArrayRule, Fold, FoldRule, Normalise};
 use deployforge_formats::KeyDefaults;
+use deployforge_maps::KindRule;
 use deployforge_model::Mode;
 use deployforge_policy::{Environment, PolicyRules};
 use serde::Deserialize;
@@ -35,6 +36,8 @@ pub(crate) struct ConfigFile {
     pub(crate) mode: Option<Mode>,
     pub(crate) normalise: Option<Normalise>,
     pub(crate) arrays: Vec<ArrayRule>,
+    pub(crate) folds: FoldsConfig,
+    pub(crate) kinds: Vec<KindRule>,
     pub(crate) environments: Vec<Environment>,
     pub(crate) policy: PolicyRules,
     pub(crate) commit: CommitConfig,
@@ -45,6 +48,14 @@ pub(crate) struct ConfigFile {
     pub(crate) listen: Option<SocketAddr>,
     /// Where committed transitions are published.
     pub(crate) events: Option<EventsConfig>,
+}
+
+/// Normalisers: those that are never asked, and where others are.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct FoldsConfig {
+    pub(crate) off: Vec<Fold>,
+    pub(crate) rules: Vec<FoldRule>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

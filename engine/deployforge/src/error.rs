@@ -77,6 +77,7 @@ from_display!(
     deployforge_pipeline::WorkerError,
     deployforge_policy::PolicyError,
     deployforge_canon::RuleError,
+    deployforge_maps::MapError,
 );
 
 impl From<StoreError> for CommandError {

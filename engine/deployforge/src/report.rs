@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use deployforge_canon::Node;
+use deployforge_canon::{Fold, Node};
 use deployforge_compare::{Comparator, OpenFinding, ResourceView};
 use deployforge_model::{ResourceKey, Severity, UnknownReason, Verdict};
 use serde::Serialize;
@@ -60,6 +60,28 @@ pub(crate) struct ResourceReport {
     pub(crate) score: f64,
     pub(crate) severity: Option<Severity>,
     pub(crate) findings: Vec<FindingReport>,
+    /// What a normaliser suppressed, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) suppressed: Vec<SuppressedReport>,
+}
+
+/// A difference that a normaliser suppressed.
+#[derive(Debug, Serialize)]
+pub(crate) struct SuppressedReport {
+    #[serde(flatten)]
+    pub(crate) finding: FindingReport,
+    /// The normaliser.
+    pub(crate) fold: String,
+    /// What it says.
+    pub(crate) because: &'static str,
+}
+
+impl SuppressedReport {
+    fn new(finding: FindingReport, fold: &str) -> Self {
+        let known = Fold::ALL.iter().find(|one| one.name() == fold);
+        let because = known.map_or("", |fold| fold.meaning().trim());
+        Self { finding, fold: fold.to_owned(), because }
+    }
 }
 
 /// A difference.
@@ -175,13 +197,15 @@ impl Report {
     /// What the baselines declare and what was observed by this process (the history may know
     /// more), what is in sync only counted; sorted by severity, then
     /// score, then key, so that it is the same whatever the order of input.
-    pub(crate) fn of(comparator: &Comparator) -> Self {
+    pub(crate) fn of(comparator: &Comparator, explain: bool) -> Self {
         let concerned = |resource: &ResourceView<'_>| resource.declared || resource.seen;
         let summary = Summary::of(comparator.resources().filter(concerned));
         let mut resources: Vec<ResourceReport> = comparator
             .resources()
             .filter(concerned)
-            .filter(|resource| resource.verdict != Verdict::InSync)
+            .filter(|resource| {
+                resource.verdict != Verdict::InSync || (explain && !resource.findings.is_empty())
+            })
             .map(|resource| {
                 let mut findings: Vec<FindingReport> = resource
                     .findings
@@ -190,6 +214,13 @@ impl Report {
                     .map(FindingReport::of)
                     .collect();
                 findings.sort_by(|a, b| a.path.cmp(&b.path));
+                let suppressed = resource.findings.iter().filter(|_| explain);
+                let mut suppressed: Vec<SuppressedReport> = suppressed
+                    .filter_map(|one| {
+                        Some(SuppressedReport::new(FindingReport::of(one), one.fold()?))
+                    })
+                    .collect();
+                suppressed.sort_by(|a, b| a.finding.path.cmp(&b.finding.path));
                 ResourceReport {
                     address: resource.address().map(str::to_owned),
                     verdict: resource.verdict,
@@ -197,6 +228,7 @@ impl Report {
                     score: round(resource.score),
                     severity: resource.severity,
                     findings,
+                    suppressed,
                     key: resource.key(),
                 }
             })
@@ -230,7 +262,8 @@ impl Report {
     pub(crate) fn write_table(&self, out: &mut dyn Write, limit: usize) -> std::io::Result<()> {
         let mut table = render::table(&["verdict", "severity", "score", "resource", "difference"]);
         let mut rows = 0;
-        let total: usize = self.resources.iter().map(|r| r.findings.len().max(1)).sum();
+        let rows_of = |r: &ResourceReport| (r.findings.len() + r.suppressed.len()).max(1);
+        let total: usize = self.resources.iter().map(rows_of).sum();
         'all: for resource in &self.resources {
             let name = match &resource.address {
                 Some(address) => safe(address),
@@ -239,6 +272,7 @@ impl Report {
             let place = format!("{} {}", resource.key.account, resource.key.region);
             let name = format!("{}\n{}", shorten(&name, 60), safe(place.trim()));
             let mut lines = resource.findings.iter().map(finding_line).collect::<Vec<_>>();
+            lines.extend(resource.suppressed.iter().map(suppressed_line));
             if lines.is_empty() {
                 lines.push(resource.reason.map_or("", UnknownReason::name).to_owned());
             }
@@ -306,6 +340,11 @@ fn finding_line(finding: &FindingReport) -> String {
     }
 }
 
+fn suppressed_line(suppressed: &SuppressedReport) -> String {
+    let SuppressedReport { finding, fold, because } = suppressed;
+    format!("suppressed {}\n({fold}: {because})", finding_line(finding))
+}
+
 /// A value for people: a redacted one says so.
 pub(crate) fn value(raw: &RawValue) -> String {
     let text = raw.get();
@@ -328,34 +367,46 @@ pub(crate) fn of_comparison(
     resource_type: &str,
     comparison: &deployforge_compare::Comparison,
     policy: &deployforge_policy::Policy,
+    explain: bool,
 ) -> (ResourceReport, u64) {
-    let mut suppressed = 0;
+    let (mut suppressed, mut explained) = (0, Vec::new());
     let mut findings = Vec::new();
     let text = |node: &Option<Node>| raw(node.as_ref().map(Node::to_json).as_deref());
     for difference in &comparison.differences {
-        if difference.fold.is_some() {
-            suppressed += 1;
-            continue;
-        }
-        findings.push(FindingReport {
+        let finding = FindingReport {
             path: difference.path.clone(),
             kind: difference.kind,
             expected: text(&difference.expected),
             observed: text(&difference.observed),
             severity: policy.severity(resource_type, &difference.path, difference.kind),
-        });
+        };
+        match difference.fold {
+            Some(fold) => {
+                suppressed += 1;
+                if explain {
+                    explained.push(SuppressedReport::new(finding, fold.name()));
+                }
+            }
+            None => findings.push(finding),
+        }
     }
     findings.sort_by(|a, b| a.path.cmp(&b.path));
     let drifted = comparison.differences.iter().any(deployforge_compare::Difference::counts);
     let severity = findings.iter().filter(|f| f.kind.counts()).map(|f| f.severity).max();
+    let (verdict, reason) = match comparison.nothing_compared() {
+        _ if drifted => (Verdict::Drifted, None),
+        Some(reason) => (Verdict::Unknown, Some(reason)),
+        None => (Verdict::InSync, None),
+    };
     let report = ResourceReport {
         key: ResourceKey { resource_type: resource_type.to_owned(), ..ResourceKey::default() },
         address: None,
-        verdict: if drifted { Verdict::Drifted } else { Verdict::InSync },
-        reason: None,
+        verdict,
+        reason,
         score: round(comparison.score),
         severity,
         findings,
+        suppressed: explained,
     };
     (report, suppressed)
 }

@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use deployforge_canon::{ArrayRules, Canon, Limits, Normalise, Redactor};
+use deployforge_canon::{ArrayRules, Canon, FoldRules, Limits, Normalise, Redactor};
 use deployforge_compare::{Comparator, LevelSwitch, Restored, Settings, Tables};
 use deployforge_formats::KeyDefaults;
 use deployforge_history::History;
+use deployforge_maps::SharedMaps;
 use deployforge_model::{BaselineKind, Clock, Dialect, SystemClock};
 use deployforge_pipeline::{Recorder, open_findings};
 use deployforge_policy::Policy;
@@ -63,6 +64,7 @@ pub(crate) fn canon(config: &ConfigFile, keys: &HashKeys) -> Result<Canon, Comma
         rules: ArrayRules::with(config.arrays.clone())?,
         redactor: keys.redactor.clone(),
         limits: Limits::default(),
+        folds: FoldRules::with(config.folds.rules.clone(), config.folds.off.clone())?,
     })
 }
 
@@ -91,6 +93,7 @@ pub(crate) fn settings(
         seed: keys.seed,
         hash_key: keys.hash_key,
         canon: canon(config, keys)?,
+        maps: SharedMaps::with(config.kinds.clone())?,
         policy: policy(config)?,
         mode: judge.mode.or(config.mode),
         normalise: normalise(judge.normalise, config),
@@ -117,11 +120,12 @@ fn memory() -> u64 {
 /// A hash of all that decides whether states are equal and what a difference means: rules, and the
 /// version of the code that makes states canonical.
 pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
-    let ConfigFile { arrays, policy, environments, .. } = config;
+    let ConfigFile { arrays, kinds, policy, environments, .. } = config;
     let Settings { mode, normalise, .. } = settings;
     let all = format!(
-        "{} {arrays:?} {policy:?} {environments:?} {mode:?} {normalise:?}",
-        deployforge_canon::VERSION
+        "{} {arrays:?} {kinds:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}",
+        deployforge_canon::VERSION,
+        settings.canon.folds.stamp()
     );
     blake3::hash(all.as_bytes()).to_hex()[..32].to_owned()
 }

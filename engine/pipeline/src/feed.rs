@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use deployforge_formats::{
-    Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, split_prefix,
+    Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, Side, split_prefix,
 };
 use deployforge_model::{
     Block, Clock, FileMark, Observation, ObservationBatch, ObservationBatchBuilder, Presence,
@@ -279,6 +279,7 @@ pub(crate) enum Ended {
 /// stream that fails midway is truncated, not lost.
 pub(crate) fn read_stream(
     input: &Input,
+    side: Side,
     mut stream: ByteStream,
     seed: u64,
     stop: &AtomicBool,
@@ -287,6 +288,8 @@ pub(crate) fn read_stream(
     let mut reader = Reader::new(ReadOptions {
         format: input.format,
         defaults: input.defaults.clone(),
+        side,
+        name: input.file().rsplit(['/', '\\']).next().map(str::to_owned),
         ..ReadOptions::default()
     });
     let mut chunk = vec![0; LIMITS.chunk_bytes];
@@ -504,27 +507,28 @@ impl FileReader<'_> {
             .ok()?;
         let builder = ObservationBatchBuilder::new(seed);
         let mut this = FileReader { source, file, clock, sender, builder, scopes: HashSet::new() };
-        let ended = read_stream(input, stream, seed, stop, &mut |read| match read {
-            Read::Records(mut records, bytes) => {
-                this.hand_on(&mut records)?;
-                this.send(Feed::Progress { bytes })
-            }
-            Read::Lines(reader) => {
-                this.flush()?;
-                let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
-                let scopes = std::mem::take(&mut this.scopes);
-                this.send(Feed::Lines { source, file, reader, scopes })
-            }
-            Read::Block(block, bytes) => {
-                this.send(Feed::Block(block))?;
-                this.send(Feed::Progress { bytes })
-            }
-            Read::Piece(bytes) => this.send(Feed::Piece(bytes)),
-            Read::LinesEnd(rest, reason) => {
-                let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
-                this.send(Feed::LinesEnd { source, file, rest, reason, mark: mark.clone() })
-            }
-        })?;
+        let ended =
+            read_stream(input, Side::Observed, stream, seed, stop, &mut |read| match read {
+                Read::Records(mut records, bytes) => {
+                    this.hand_on(&mut records)?;
+                    this.send(Feed::Progress { bytes })
+                }
+                Read::Lines(reader) => {
+                    this.flush()?;
+                    let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
+                    let scopes = std::mem::take(&mut this.scopes);
+                    this.send(Feed::Lines { source, file, reader, scopes })
+                }
+                Read::Block(block, bytes) => {
+                    this.send(Feed::Block(block))?;
+                    this.send(Feed::Progress { bytes })
+                }
+                Read::Piece(bytes) => this.send(Feed::Piece(bytes)),
+                Read::LinesEnd(rest, reason) => {
+                    let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
+                    this.send(Feed::LinesEnd { source, file, rest, reason, mark: mark.clone() })
+                }
+            })?;
         this.flush()?;
         let Ended::Document(summary) = ended else { return Some(()) };
         // A state that lists nothing still lists all of its collection.

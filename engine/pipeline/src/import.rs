@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use deployforge_canon::Canon;
 use deployforge_compare::{Added, Baseline, MadeRow, NotAdded, RejectRow, RowMaker, RowTable};
-use deployforge_formats::{LineReader, Lines, Parsed, ReadSummary};
+use deployforge_formats::{LineReader, Lines, Parsed, ReadSummary, Side};
 use deployforge_model::{BaselineInfo, Clock, Dialect, Observation, Record, schema};
 use deployforge_sources::{SourceError, open};
 use deployforge_state::{RowsWriter, StateError};
@@ -177,7 +177,7 @@ impl<'c> Import<'c> {
         let file: Arc<str> = input.file().into();
         let stream = open(&input.location)?;
         let mut lines: Option<(Box<LineReader>, Vec<LineBlock>, usize)> = None;
-        let ended = read_stream(input, stream, self.seed, stop, &mut |read| {
+        let ended = read_stream(input, Side::Declared, stream, self.seed, stop, &mut |read| {
             match read {
                 Read::Records(records, bytes) => {
                     self.take(records, &file);

@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 use crate::sink::Sink;
 use crate::{
     aws_api, aws_config, azure, cloudevents, cloudformation, evidence, google, kubernetes, native,
-    openstack, oracle, terraform, terraform_json,
+    openstack, oracle, recording, terraform, terraform_json,
 };
 
 /// How many texts may be wrapped in texts: a queue's message holds a topic's message holds an event.
@@ -22,6 +22,9 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(RejectCode::NotARecord, reason));
     }
     let members = Members::parse(text)?;
+    if !native::is_plain(&members) && recording::claims(&members) {
+        return recording::read(&members, text, sink);
+    }
     let format = match recognise(&members) {
         Some(Format::Native) | None if sink.options.format == Some(Format::Native) => {
             Some(Format::Native)
@@ -29,10 +32,12 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         format => format,
     };
     if let (Some(wanted), Some(found)) = (sink.options.format, format)
-        && wanted != found
+        && !wanted.takes(found)
     {
         // Queues and topics wrap whatever was sent through them.
-        let wrapped = wanted != Format::TerraformState && aws_config::is_transport(&members);
+        let transport =
+            aws_config::is_transport(&members) || google::pubsub::is_transport(&members);
+        let wrapped = wanted != Format::TerraformState && transport;
         if !wrapped && sink.nesting == 0 {
             let reason = format!("This is a record of {found}, and the input was named {wanted}.");
             return Err(Refusal::new(RejectCode::NotARecord, reason));
@@ -94,6 +99,41 @@ const READERS: [ReaderOf; 14] = readers! {
     GoogleApi => google::api,
     AwsApi => aws_api,
 };
+
+/// Hosts of Azure Resource Manager.
+const AZURE: [&str; 4] = [
+    "management.azure.com",
+    "management.usgovcloudapi.net",
+    "management.chinacloudapi.cn",
+    "management.microsoftazure.de",
+];
+
+/// Reads a recorded reply: where its host is known, as what that host sends.
+pub(crate) fn read_reply(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+    let Some(request) = sink.request.clone() else { return read(text, sink) };
+    let host = request.host();
+    let format = if host.ends_with("googleapis.com") {
+        Format::GoogleApi
+    } else if AZURE.contains(&&*host) {
+        Format::Azure
+    } else {
+        // Nobody records our own format from an API: what looks like it is something else.
+        let members = Members::parse(text)?;
+        return match recognise(&members) {
+            Some(Format::Native) if !native::is_plain(&members) => {
+                Err(recording::unknown_reply(&request))
+            }
+            None => Err(recording::unknown_reply(&request)),
+            Some(_) => read(text, sink),
+        };
+    };
+    let members = Members::parse(text)?;
+    sink.saw(format);
+    match READERS.iter().find(|reader| reader.format == format) {
+        Some(reader) => (reader.read)(&members, text, sink),
+        None => Err(recording::unknown_reply(&request)),
+    }
+}
 
 /// Reads a record that stands, as text, inside another.
 pub(crate) fn read_nested(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {

@@ -203,6 +203,11 @@ pub(crate) fn is_empty(raw: &RawValue) -> bool {
     inside(raw).is_empty()
 }
 
+/// Whether the value is an object or array that has nothing in it.
+pub(crate) fn is_empty_container(raw: &RawValue) -> bool {
+    (is_object(raw) || is_array(raw)) && is_empty(raw)
+}
+
 /// The text between the brackets of an object or array, or between the quotes of a string.
 pub(crate) fn inside(raw: &RawValue) -> &str {
     let text = raw.get();

@@ -56,13 +56,15 @@ mod openstack;
 mod options;
 mod oracle;
 mod place;
+mod prune;
 mod reader;
+mod recording;
 mod reference;
 mod refusal;
 mod resolved;
 mod sink;
 pub mod terraform;
-mod terraform_json;
+pub mod terraform_json;
 mod yaml;
 
 pub use lines::{LineReader, Lines, Parsed};

@@ -74,6 +74,8 @@ pub enum Format {
     TerraformState,
     /// The output of Terraform's and OpenTofu's `show -json`: states and plans.
     TerraformJson,
+    /// The same plans, read for what they will bring about. Never detected: it has to be named.
+    TerraformPlanned,
     /// CloudFormation templates, CDK cloud assemblies, stack drift results, change sets.
     CloudFormation,
     /// AWS Config: snapshots, history files, notifications, API replies, bare items.
@@ -104,11 +106,12 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Native,
         Self::CloudEvents,
         Self::TerraformState,
         Self::TerraformJson,
+        Self::TerraformPlanned,
         Self::CloudFormation,
         Self::AwsConfig,
         Self::AwsApi,
@@ -131,6 +134,7 @@ impl Format {
             Self::CloudEvents => "cloudevents",
             Self::TerraformState => "terraform-state",
             Self::TerraformJson => "terraform-json",
+            Self::TerraformPlanned => "terraform-planned",
             Self::CloudFormation => "cloudformation",
             Self::AwsConfig => "aws-config",
             Self::AwsApi => "aws-api",
@@ -155,7 +159,9 @@ impl Format {
             | Self::CloudTrail
             | Self::AzureActivity
             | Self::GoogleAudit => Dialect::Native,
-            Self::TerraformState | Self::TerraformJson => Dialect::Terraform,
+            Self::TerraformState | Self::TerraformJson | Self::TerraformPlanned => {
+                Dialect::Terraform
+            }
             Self::CloudFormation => Dialect::CloudFormation,
             Self::AwsConfig => Dialect::AwsConfig,
             Self::AwsApi => Dialect::Aws,
@@ -167,10 +173,15 @@ impl Format {
         }
     }
 
+    /// Whether an input of this name may hold what is recognised as `found`.
+    pub(crate) fn takes(self, found: Self) -> bool {
+        self == found || (self == Self::TerraformPlanned && found == Self::TerraformJson)
+    }
+
     /// Whether one value of it may hold many resources, so that it is held whole up to the limit of a
     /// document, not of a record.
     pub fn is_document(self) -> bool {
-        !matches!(self, Self::Native | Self::CloudEvents | Self::AwsConfig | Self::GoogleAssets)
+        !matches!(self, Self::Native | Self::CloudEvents | Self::AwsConfig)
     }
 
     /// Whether it is written as YAML too: templates and manifests are, and the command lines of the

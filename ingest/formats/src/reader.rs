@@ -129,7 +129,14 @@ pub(crate) struct Dispatch<'a> {
 
 impl Dispatch<'_> {
     fn sink(&mut self, position: SourcePosition) -> Sink<'_> {
-        Sink { out: self.out, tally: self.tally, options: self.options, position, nesting: 0 }
+        Sink {
+            out: self.out,
+            tally: self.tally,
+            options: self.options,
+            position,
+            nesting: 0,
+            request: None,
+        }
     }
 }
 

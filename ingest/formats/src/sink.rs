@@ -1,10 +1,11 @@
 //! Where the format modules put what they find: records, and the tally of a whole input.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
 
 use crate::options::{Format, ReadOptions};
+use crate::recording::Request;
 use crate::reference::Reference;
 use crate::refusal::Refusal;
 
@@ -63,6 +64,8 @@ pub(crate) enum Note {
     Deployments,
     /// Parameters of a template that nobody gave a value.
     Defaults,
+    /// Anything else that a format counts: what follows the count when it is one, and when it is not.
+    Counted(&'static str, &'static str),
 }
 
 impl Note {
@@ -125,6 +128,7 @@ impl Note {
                     s_deploy = if count == 1 { "it deploys" } else { "they deploy" }
                 )
             }
+            Self::Counted(one, many) => format!("{count} {}", if count == 1 { one } else { many }),
         }
     }
 }
@@ -146,6 +150,8 @@ pub(crate) struct Tally {
     pub(crate) collections: Vec<String>,
     /// Records that stand outside any whole listing.
     pub(crate) loose: u64,
+    /// What was refused once for the whole input, however often it comes.
+    pub(crate) told: BTreeSet<&'static str>,
     /// Where the newest item of a list stands, or what was refused instead of one.
     pub(crate) item_at: Option<u64>,
     /// Files that are named.
@@ -164,6 +170,7 @@ impl Tally {
         self.collections.extend(other.collections);
         self.loose += other.loose;
         self.references.extend(other.references);
+        self.told.extend(other.told);
         for (note, count) in other.notes {
             *self.notes.entry(note).or_default() += count;
         }
@@ -184,6 +191,8 @@ pub(crate) struct Sink<'a> {
     pub(crate) position: SourcePosition,
     /// How many texts within texts were opened on the way here.
     pub(crate) nesting: usize,
+    /// The call that is answered by what is read, where a recording tells it.
+    pub(crate) request: Option<Request>,
 }
 
 impl Sink<'_> {
@@ -213,6 +222,11 @@ impl Sink<'_> {
             hash: blake3::hash(bytes).to_hex().to_string(),
             size: bytes.len() as u64,
         });
+    }
+
+    /// Whether `matter` is told for the first time in this input.
+    pub(crate) fn tell(&mut self, matter: &'static str) -> bool {
+        self.tally.told.insert(matter)
     }
 
     /// Delivers a reject that is made already.

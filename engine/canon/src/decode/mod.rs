@@ -10,7 +10,9 @@ mod simd;
 #[cfg(feature = "sonic")]
 mod sonic;
 
-use crate::node::{Node, SECRET_MEMBER, Secret};
+use deployforge_model::UNRESOLVED_MEMBER;
+
+use crate::node::{Node, RESERVED, SECRET_MEMBER, Secret};
 use crate::parse::CanonError;
 
 pub(crate) use simd::Buffers;
@@ -71,8 +73,13 @@ fn object(mut members: Vec<(Box<str>, Node)>, shape: Shape) -> Result<Node, Cano
     if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(CanonError::DuplicateKey(pair[0].0.chars().take(128).collect()));
     }
-    if members.iter().any(|(name, _)| &**name == SECRET_MEMBER) {
-        if !shape.stored || members.len() != 1 {
+    if let [(name, Node::String(reason))] = members.as_slice()
+        && **name == *UNRESOLVED_MEMBER
+    {
+        return Ok(Node::Unresolved(reason.clone()));
+    }
+    if members.iter().any(|(name, _)| name.starts_with(RESERVED)) {
+        if !shape.stored || members.len() != 1 || &*members[0].0 != SECRET_MEMBER {
             return Err(CanonError::Reserved);
         }
         let text = |name| match members[0].1.get(name) {

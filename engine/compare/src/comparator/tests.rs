@@ -60,6 +60,7 @@ fn settings() -> Settings {
         seed: 1,
         hash_key: [0; 32],
         canon: Canon::default(),
+        maps: deployforge_maps::SharedMaps::default(),
         policy: Policy::default(),
         mode: None,
         normalise: Normalise::Standard,

@@ -92,6 +92,7 @@ fn comparator(baseline: &Baseline, levels: LevelSwitch, tier: Tier) -> Comparato
         seed: SEED,
         hash_key: [1; 32],
         canon: Canon::default(),
+        maps: deployforge_maps::SharedMaps::default(),
         policy: Policy::default(),
         mode: None,
         normalise: Normalise::Standard,

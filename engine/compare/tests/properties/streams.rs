@@ -59,6 +59,7 @@ pub(crate) fn comparator(states: &[Value]) -> Comparator {
         seed: SEED,
         hash_key: [1; 32],
         canon: Canon::default(),
+        maps: deployforge_maps::SharedMaps::default(),
         policy: Policy::default(),
         mode: None,
         normalise: Normalise::Standard,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use deployforge_canon::{Flat, Node, Normalise};
+use deployforge_canon::{Flat, Node};
 use deployforge_compare::{Comparison, DiffOptions, Difference, compare};
 use deployforge_model::{FindingKind, Mode, Seed};
 use deployforge_policy::Policy;
@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use crate::generate::{TYPE, group, leaves, node, plain, plain_node, shuffle, value};
 
-const EXACT: DiffOptions = DiffOptions { mode: Mode::Full, normalise: Normalise::Off };
+const EXACT: DiffOptions<'static> = DiffOptions::EXACT;
 
-fn differ(expected: &Value, observed: &Value, options: DiffOptions) -> Comparison {
+fn differ(expected: &Value, observed: &Value, options: DiffOptions<'_>) -> Comparison {
     let (expected, observed) = (plain_node(expected), plain_node(observed));
     compare(&expected, &observed, options, &Policy::default(), "plain")
 }

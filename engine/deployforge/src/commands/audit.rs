@@ -71,7 +71,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
     recorder.iter_mut().for_each(Recorder::wait_for_upkeep);
     bar.finish_and_clear();
     say_totals(engine.totals(), cli.quiet);
-    let report = Report::of(engine.comparator());
+    let report = Report::of(engine.comparator(), args.judge.explain);
     write_to(args.output.as_deref(), |out| match args.format {
         ReportFormat::Json => report.write_json(out),
         ReportFormat::Ndjson => report.write_ndjson(out),

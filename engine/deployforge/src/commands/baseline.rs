@@ -251,7 +251,7 @@ fn compare(dir: &DataDir, expected: &str, observed: &str, format: ReportFormat) 
     }
     engine.feed_stored(&builder.finish());
     engine.finish_audit();
-    let report = Report::of(engine.comparator());
+    let report = Report::of(engine.comparator(), false);
     write_to(None, |out| match format {
         ReportFormat::Json => report.write_json(out),
         ReportFormat::Ndjson => report.write_ndjson(out),

@@ -28,6 +28,7 @@ struct Pair<'a> {
     id: &'a RawValue,
     #[serde(rename = "type", default)]
     resource_type: Option<String>,
+    dialect: Option<Dialect>,
     mode: Option<Mode>,
     normalise: Option<Normalise>,
     #[serde(borrow)]
@@ -40,6 +41,16 @@ struct Differ {
     canon: Canon,
     policy: Policy,
     parser: Parser,
+    explain: bool,
+}
+
+/// What two documents are of, and how they are compared.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    resource_type: &'a str,
+    dialect: Option<Dialect>,
+    mode: Mode,
+    normalise: Normalise,
 }
 
 pub(crate) fn run(args: &Diff) -> CommandResult {
@@ -48,24 +59,26 @@ pub(crate) fn run(args: &Diff) -> CommandResult {
         canon: canon(&config, &HashKeys::ephemeral())?,
         policy: Policy::default(),
         parser: Parser::default(),
+        explain: args.explain,
     };
-    let options = DiffOptions {
+    let way = Way {
+        resource_type: &args.resource_type,
+        dialect: args.dialect,
         mode: args.mode.unwrap_or(Mode::Full),
         normalise: normalise(args.normalise, &config),
     };
     if let Some(path) = &args.pairs {
-        return differ.pairs(path, &args.resource_type, options);
+        return differ.pairs(path, way);
     }
     let (Some(expected), Some(observed)) = (&args.expected, &args.observed) else {
         return Err(CommandError::new("two files are needed"));
     };
     let left = read(expected)?;
     let right = read(observed)?;
-    let (report, suppressed) =
-        differ.one(&args.resource_type, &left, &right, options).map_err(|(side, error)| {
-            let path = if side == 0 { expected } else { observed };
-            CommandError::new(format!("{}: {error}", path.display()))
-        })?;
+    let (report, suppressed) = differ.one(way, &left, &right).map_err(|(side, error)| {
+        let path = if side == 0 { expected } else { observed };
+        CommandError::new(format!("{}: {error}", path.display()))
+    })?;
     let drifted = report.verdict == Verdict::Drifted;
     write_to(None, |out| print(report, suppressed, args.format, out))?;
     Ok(if drifted { Outcome::Drift } else { Outcome::Ok })
@@ -82,18 +95,22 @@ fn print(
         return out.write_all(b"\n");
     }
     let findings = report.findings.iter().filter(|f| f.kind.counts()).count() as u64;
-    let drifted = report.verdict == Verdict::Drifted;
+    let is = |verdict| u64::from(report.verdict == verdict);
     let summary = Summary {
-        checked: 1,
-        in_sync: u64::from(!drifted),
-        drifted: u64::from(drifted),
+        checked: is(Verdict::Drifted) + is(Verdict::InSync),
+        in_sync: is(Verdict::InSync),
+        drifted: is(Verdict::Drifted),
+        unknown: is(Verdict::Unknown),
         findings,
         suppressed,
-        coverage: 1.0,
+        coverage: if report.verdict == Verdict::Unknown { 0.0 } else { 1.0 },
         score: report.score,
         ..Summary::default()
     };
-    let resources = if report.findings.is_empty() { Vec::new() } else { vec![report] };
+    let quiet = report.findings.is_empty()
+        && report.suppressed.is_empty()
+        && report.verdict != Verdict::Unknown;
+    let resources = if quiet { Vec::new() } else { vec![report] };
     Report { summary, resources }.write_table(out, usize::MAX)
 }
 
@@ -122,23 +139,26 @@ impl Differ {
     /// Compares two documents; the error says which side is wrong.
     fn one(
         &mut self,
-        resource_type: &str,
+        way: Way<'_>,
         expected: &[u8],
         observed: &[u8],
-        options: DiffOptions,
     ) -> Result<(ResourceReport, u64), (usize, String)> {
+        let Way { resource_type, mode, normalise, .. } = way;
+        let dialect = way.dialect.unwrap_or_else(|| Dialect::of_type(resource_type));
         let mut read = |side, text| {
             self.canon
-                .value(&mut self.parser, Dialect::of_type(resource_type), resource_type, text)
+                .value(&mut self.parser, dialect, resource_type, text)
                 .map_err(|error| (side, error.to_string()))
         };
         let (expected, observed) = (read(0, expected)?, read(1, observed)?);
+        let folds = self.canon.folds.of(normalise, dialect, resource_type);
+        let options = DiffOptions { mode, folds: &folds };
         let comparison =
             compare(&expected.root, &observed.root, options, &self.policy, resource_type);
-        Ok(of_comparison(resource_type, &comparison, &self.policy))
+        Ok(of_comparison(resource_type, &comparison, &self.policy, self.explain))
     }
 
-    fn pairs(&mut self, path: &Path, default_type: &str, options: DiffOptions) -> CommandResult {
+    fn pairs(&mut self, path: &Path, way: Way<'_>) -> CommandResult {
         let failed = |error| CommandError::io(path.display(), &error);
         let input: Box<dyn Read> = if path == Path::new("-") {
             Box::new(std::io::stdin())
@@ -170,7 +190,7 @@ impl Differ {
                 continue;
             }
             pairs += 1;
-            match self.pair(&line, default_type, options, &mut out)? {
+            match self.pair(&line, way, &mut out)? {
                 Ok(found) => drifted |= found,
                 Err((id, reason)) => {
                     broken = true;
@@ -201,21 +221,21 @@ impl Differ {
     fn pair(
         &mut self,
         line: &[u8],
-        default_type: &str,
-        options: DiffOptions,
+        way: Way<'_>,
         out: &mut dyn Write,
     ) -> Result<Result<bool, (Option<Box<RawValue>>, String)>, CommandError> {
         let pair: Pair<'_> = match serde_json::from_slice(line) {
             Ok(pair) => pair,
             Err(error) => return Ok(Err((None, error.to_string()))),
         };
-        let options = DiffOptions {
-            mode: pair.mode.unwrap_or(options.mode),
-            normalise: pair.normalise.unwrap_or(options.normalise),
+        let way = Way {
+            resource_type: pair.resource_type.as_deref().unwrap_or(way.resource_type),
+            dialect: pair.dialect.or(way.dialect),
+            mode: pair.mode.unwrap_or(way.mode),
+            normalise: pair.normalise.unwrap_or(way.normalise),
         };
-        let resource_type = pair.resource_type.as_deref().unwrap_or(default_type);
         let (left, right) = (pair.expected.get().as_bytes(), pair.observed.get().as_bytes());
-        match self.one(resource_type, left, right, options) {
+        match self.one(way, left, right) {
             Ok((report, _)) => {
                 let text = serde_json::to_string(&report).map_err(std::io::Error::from)?;
                 // `report` is an object: its members follow the id.

@@ -46,6 +46,8 @@ pub(super) fn check_file(config: &ConfigFile) -> Result<(), CommandError> {
         check_events(events)?;
     }
     deployforge_canon::ArrayRules::with(config.arrays.clone())?;
+    deployforge_maps::SharedMaps::with(config.kinds.clone())?;
+    deployforge_canon::FoldRules::with(config.folds.rules.clone(), config.folds.off.clone())?;
     deployforge_policy::Policy::new(&config.policy, config.environments.clone())?;
     Ok(())
 }

@@ -10,17 +10,20 @@
 mod flatmap;
 mod key;
 mod legacy;
-mod provider;
+mod object;
+pub(crate) mod provider;
 mod sensitive;
 mod state;
 
-use deployforge_model::{Dialect, Observation, Presence, RejectCode, SourcePosition};
+use deployforge_model::{Presence, RejectCode, SourcePosition};
+use serde_json::value::RawValue;
 
 use crate::json::{self, Members};
 use crate::options::Format;
 use crate::refusal::Refusal;
 use crate::sink::{Note, Sink};
 
+pub(crate) use object::Object;
 pub use state::{Instance, Resource, State};
 
 /// Why bytes are no state that can be read.
@@ -71,19 +74,11 @@ pub(crate) fn claims(members: &Members<'_>) -> bool {
     let marked = ["terraform_version", "serial", "lineage"].iter().any(|name| members.has(name));
     let listed =
         ["resources", "modules"].iter().any(|name| members.get(name).is_some_and(json::is_array));
-    (versioned && (marked || listed)) || is_encrypted(members) || is_view(members)
+    (versioned && (marked || listed)) || is_encrypted(members)
 }
 
 fn is_encrypted(members: &Members<'_>) -> bool {
     members.has("encrypted_data") && (members.has("encryption_version") || members.has("meta"))
-}
-
-/// The output of `show -json` for a state or a plan.
-fn is_view(members: &Members<'_>) -> bool {
-    members.has("format_version")
-        && ["terraform_version", "values", "planned_values", "resource_changes"]
-            .iter()
-            .any(|name| members.has(name))
 }
 
 /// The version of a state that can be read.
@@ -93,13 +88,6 @@ fn version(members: &Members<'_>) -> Result<u64, Refusal> {
         let reason =
             "This state is encrypted; decrypt it with `tofu state pull` and give the result.";
         return Err(Refusal::new(RejectCode::Encrypted, reason));
-    }
-    if is_view(members) {
-        return unsupported(if members.has("planned_values") || members.has("resource_changes") {
-            "This is a plan (`show -json` output), which is not read yet; give the state file itself."
-        } else {
-            "Terraform `show -json` output is not read yet; give the state file itself."
-        });
     }
     match members.unsigned("version") {
         Ok(Some(version @ 1..=4)) => Ok(version),
@@ -124,7 +112,7 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         }
         let lineage = members.text("lineage")?.unwrap_or_default().into_owned();
         let start = sink.position;
-        let mut locator = Locator { text, at: start, passed: 0 };
+        let mut locator = Locator::new(text, start);
         for raw in members.array("resources")?.unwrap_or_default() {
             sink.position = locator.position(raw.get());
             let result = Members::of(raw, "resources")
@@ -179,7 +167,7 @@ fn deliver(resource: Resource, lineage: &str, sink: &mut Sink<'_>) -> Result<(),
     };
     let provider = provider::Provider::parse(&provider);
     for instance in instances {
-        let address = address(&root, &instance);
+        let address = address(&root, instance.index_key.as_deref());
         let Instance { status, deposed, attributes, attributes_flat, .. } = instance;
         let (state, flat): (Box<str>, bool) = match (attributes, attributes_flat) {
             (Some(raw), _) if json::is_object(&raw) => (raw.into(), false),
@@ -191,55 +179,58 @@ fn deliver(resource: Resource, lineage: &str, sink: &mut Sink<'_>) -> Result<(),
                 return Err(Refusal::Missing { field: "attributes", what: "an instance" });
             }
         };
-        let key = key::Keyed {
-            provider: &provider,
-            resource_type: &resource_type,
-            address: &address,
-            identity: instance.identity.as_deref(),
-        }
-        .read(&state, sink)?;
         let sensitive = match instance.sensitive_attributes {
             Some(raw) if !flat => sensitive::pointers(&raw),
             _ => Vec::new(),
         };
-        sink.observe(Observation {
-            key: key.0,
-            dialect: Dialect::Terraform,
-            aliases: key.1,
-            address: Some(address),
-            observed_at: None,
-            version: None,
+        Object {
+            provider: &provider,
+            resource_type: &resource_type,
+            address,
+            state: state.into_string(),
+            named_by: None,
+            identity: instance.identity.as_deref(),
             presence: if deposed.is_empty() { Presence::Present } else { Presence::Deposed },
-            sweep: None,
-            collection: (!lineage.is_empty()).then(|| lineage.to_owned()),
             tainted: status == "tainted",
-            state: state.into_boxed_bytes().into_vec(),
+            collection: (!lineage.is_empty()).then_some(lineage),
+            other_addresses: &[],
             sensitive,
-            position: sink.position,
-        });
+        }
+        .observe(sink)?;
     }
     Ok(())
 }
 
 /// The address of an instance: `module.a.aws_s3_bucket.b["x"]`.
-fn address(root: &str, instance: &Instance) -> String {
-    match &instance.index_key {
+pub(crate) fn address(root: &str, index: Option<&RawValue>) -> String {
+    match index {
         // A string key is written as JSON writes it, which is how addresses quote it.
         Some(key) if key.get() != "null" => format!("{root}[{}]", key.get()),
         _ => root.to_owned(),
     }
 }
 
-/// Finds where a slice of the document stands, going forward.
-struct Locator<'a> {
+/// Finds where slices of the document stand; going forward costs least.
+#[derive(Debug)]
+pub(crate) struct Locator<'a> {
     text: &'a str,
+    start: SourcePosition,
     at: SourcePosition,
     passed: usize,
 }
 
-impl Locator<'_> {
-    fn position(&mut self, slice: &str) -> SourcePosition {
+impl<'a> Locator<'a> {
+    /// A locator in a document that begins at `start`.
+    pub(crate) fn new(text: &'a str, start: SourcePosition) -> Self {
+        Self { text, start, at: start, passed: 0 }
+    }
+
+    /// Where a slice of the document begins.
+    pub(crate) fn position(&mut self, slice: &str) -> SourcePosition {
         let ahead = (slice.as_ptr() as usize).wrapping_sub(self.text.as_ptr() as usize);
+        if ahead < self.passed {
+            (self.at, self.passed) = (self.start, 0);
+        }
         if let Some(between) = self.text.as_bytes().get(self.passed..ahead) {
             self.at.line += memchr::memchr_iter(b'\n', between).count() as u64;
             self.at.offset += between.len() as u64;

@@ -4,17 +4,17 @@ use crate::arn;
 
 /// What an address of a provider configuration says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Provider {
+pub(crate) struct Provider {
     /// The provider's own name, such as `google-beta`.
     name: String,
     /// A region, where the alias (or the key of a provider with `for_each`) is spelled like one.
-    pub(super) region: Option<String>,
+    pub(crate) region: Option<String>,
 }
 
 impl Provider {
     /// Reads `provider["registry.terraform.io/hashicorp/aws"].alias`, `module.m.provider.aws.alias`
     /// and the like.
-    pub(super) fn parse(address: &str) -> Self {
+    pub(crate) fn parse(address: &str) -> Self {
         let Some(parts) = Parts::split(address) else { return Self::default() };
         let region = parts
             .rest
@@ -25,8 +25,15 @@ impl Provider {
         Self { name: name.to_ascii_lowercase(), region }
     }
 
+    /// Reads a provider's source address and the alias of its configuration, as views of states and
+    /// plans name them.
+    pub(crate) fn of_source(source: &str, alias: &str) -> Self {
+        let dot = if alias.is_empty() { "" } else { "." };
+        Self::parse(&format!("provider[\"{source}\"]{dot}{alias}"))
+    }
+
     /// The short name of the cloud or system, as keys have it.
-    pub(super) fn short(&self) -> &str {
+    pub(crate) fn short(&self) -> &str {
         match self.name.as_str() {
             "awscc" => "aws",
             "azurerm" | "azuread" | "azapi" | "azurestack" => "azure",

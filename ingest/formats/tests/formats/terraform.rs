@@ -189,12 +189,6 @@ fn what_is_no_state_is_named() {
             RejectCode::Encrypted,
             "tofu state pull",
         ),
-        (
-            r#"{"format_version":"1.0","terraform_version":"1.9","values":{}}"#,
-            RejectCode::Unsupported,
-            "`show -json`",
-        ),
-        (r#"{"format_version":"1.2","planned_values":{}}"#, RejectCode::Unsupported, "plan"),
         (r#"{"version":5,"serial":1,"resources":[]}"#, RejectCode::Unsupported, "version 5"),
         (r#"{"version":0,"serial":1,"resources":[]}"#, RejectCode::Unsupported, "version 0"),
         (r#"{"version":4.5,"serial":1}"#, RejectCode::BadField, "`version`"),

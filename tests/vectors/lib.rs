@@ -1,0 +1,1 @@
+//! The sets of vectors stand in `vectors/`; this crate holds nothing else.

@@ -1,0 +1,18 @@
+//! Vectors: cases whose results others computed.
+//!
+//! Each module is one set. A set prints its rate, and lists what it does not reach with the reason. The
+//! cases are read where they lie (`DEPLOYFORGE_FIXTURES`); a missing folder fails.
+
+mod mutate;
+mod set01;
+mod set02;
+mod set03;
+mod set04;
+mod set05;
+mod set06;
+mod set07;
+mod set08;
+mod set10;
+mod set13;
+mod set14;
+mod support;

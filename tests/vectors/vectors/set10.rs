@@ -1,0 +1,210 @@
+//! Set 10: what Terraform held right after an apply, and the API's replies recorded straight afterwards.
+//!
+//! Of each resource the first reply of each call is compared; later ones show what the test changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use deployforge_canon::{Canon, Normalise, Parser};
+use deployforge_compare::{Comparison, Said, compare_across};
+use deployforge_formats::{ReadOptions, Reader};
+use deployforge_maps::Maps;
+use deployforge_model::{Dialect, Observation, Record};
+use deployforge_policy::Policy;
+use serde_json::Value;
+
+use crate::support::{counting, lines, node, root};
+
+const C7N: &str = "8-vectors/cloud-custodian__cloud-custodian";
+
+/// What a file holds, read as its format.
+fn observations(path: &Path) -> Vec<Observation> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut reader = Reader::new(ReadOptions { name, ..ReadOptions::default() });
+    let mut records = Vec::new();
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    reader.push(&bytes, &mut records);
+    reader.finish(&mut records);
+    let of = |record| match record {
+        Record::Observation(observation) => Some(*observation),
+        _ => None,
+    };
+    records.into_iter().filter_map(of).collect()
+}
+
+fn files_of(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_owned()];
+    }
+    let entries = std::fs::read_dir(path).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    // The first reply of each call.
+    files.retain(|path| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        name.contains("_1.") || name.ends_with(".yml") || !name.contains('_')
+    });
+    files.sort();
+    files
+}
+
+/// The names by which Terraform knows an object.
+fn names(attributes: &Value) -> BTreeSet<String> {
+    let text = |name: &str| attributes[name].as_str().map(str::to_owned);
+    ["id", "arn", "name", "self_link"]
+        .into_iter()
+        .filter_map(text)
+        .filter(|t| !t.is_empty())
+        .collect()
+}
+
+fn is_of(observation: &Observation, names: &BTreeSet<String>) -> bool {
+    let all = std::iter::once(&observation.key.id).chain(&observation.aliases);
+    all.into_iter().any(|known| {
+        names.iter().any(|name| {
+            known == name
+                || (name.starts_with("projects/") && known.ends_with(&format!("/{name}")))
+                || (name.starts_with("https://")
+                    && known.len() > 20
+                    && known
+                        .split_once("/projects/")
+                        .zip(name.split_once("/projects/"))
+                        .is_some_and(|((_, a), (_, b))| a == b))
+        })
+    })
+}
+
+struct Outcome {
+    test: String,
+    compared: u32,
+    declared: u32,
+    findings: Vec<String>,
+    matched: usize,
+    kinds: BTreeSet<String>,
+}
+
+fn one_pair(maps: &Maps, case: &Value) -> Outcome {
+    let canon = Canon::default();
+    let state: Value = serde_json::from_str(
+        &std::fs::read_to_string(root().join(C7N).join(case["state"].as_str().expect("a path")))
+            .expect("the state"),
+    )
+    .expect("JSON");
+    let mut seen: Vec<Observation> = Vec::new();
+    for path in case["observed"].as_array().expect("a list") {
+        let path = root().join(C7N).join(path.as_str().expect("a path"));
+        for file in files_of(&path) {
+            seen.extend(observations(&file));
+        }
+    }
+    let test =
+        case["test"].as_str().expect("a name").rsplit("::").next().expect("a name").to_owned();
+    let mut outcome = Outcome {
+        test,
+        compared: 0,
+        declared: 0,
+        findings: Vec::new(),
+        matched: 0,
+        kinds: BTreeSet::new(),
+    };
+    for (kind, resources) in state["resources"].as_object().expect("resources") {
+        for (name, attributes) in resources.as_object().expect("resources") {
+            let Some(of) = maps.kind(Dialect::Terraform, kind) else { continue };
+            let expected = node(Dialect::Terraform, kind, attributes, &[]);
+            let names = names(attributes);
+            let mut best: BTreeMap<String, Comparison> = BTreeMap::new();
+            for observation in &seen {
+                let resource_type = &observation.key.resource_type;
+                let same = maps
+                    .kind(observation.dialect, resource_type)
+                    .is_some_and(|kind| kind.name == of.name);
+                if !same || !is_of(observation, &names) {
+                    continue;
+                }
+                let state = canon
+                    .state(
+                        &mut Parser::default(),
+                        observation.dialect,
+                        resource_type,
+                        &observation.state,
+                        std::iter::empty(),
+                    )
+                    .expect("a state");
+                let comparison = compare_across(
+                    maps,
+                    Said { dialect: Dialect::Terraform, resource_type: kind, state: &expected },
+                    Said { dialect: observation.dialect, resource_type, state: &state.root },
+                    (Normalise::Standard, &canon.folds),
+                    &Policy::default(),
+                )
+                .expect("one kind");
+                // The fullest of the replies that show it.
+                let key = observation.key.to_string();
+                if best.get(&key).is_none_or(|known| known.compared() < comparison.compared()) {
+                    best.insert(key, comparison);
+                }
+            }
+            for comparison in best.into_values() {
+                outcome.matched += 1;
+                outcome.kinds.insert(kind.clone());
+                outcome.compared += comparison.compared();
+                outcome.declared += comparison.leaves;
+                if std::env::var_os("SKIPPED").is_some() {
+                    for skip in &comparison.skipped {
+                        println!("      {kind}.{name} skipped {}", skip.path);
+                    }
+                }
+                for difference in counting(&comparison) {
+                    let text = |node: &Option<deployforge_canon::Node>| {
+                        node.as_ref().map_or("-".to_owned(), |node| {
+                            node.to_json().chars().take(120).collect()
+                        })
+                    };
+                    outcome.findings.push(format!(
+                        "{kind}.{name}{}: {} -> {}",
+                        difference.path,
+                        text(&difference.expected),
+                        text(&difference.observed)
+                    ));
+                }
+            }
+        }
+    }
+    outcome
+}
+
+#[test]
+fn state_and_api() {
+    let maps = Maps::built_in();
+    let all = lines("c7n-state-vs-api-pairs.jsonl");
+    let (mut usable, mut in_sync, mut half) = (0, 0, 0);
+    for case in &all {
+        let outcome = one_pair(&maps, case);
+        let share = f64::from(outcome.compared) / f64::from(outcome.declared.max(1));
+        println!(
+            "{} {}: {} matched {:?}, {}/{} compared ({:.0} %)",
+            if outcome.matched == 0 {
+                "NONE"
+            } else if outcome.findings.is_empty() {
+                "ok  "
+            } else {
+                "DIFF"
+            },
+            outcome.test,
+            outcome.matched,
+            outcome.kinds,
+            outcome.compared,
+            outcome.declared,
+            share * 100.0
+        );
+        for finding in &outcome.findings {
+            println!("      {finding}");
+        }
+        usable += usize::from(outcome.matched > 0);
+        in_sync += usize::from(outcome.matched > 0 && outcome.findings.is_empty());
+        half += usize::from(outcome.matched > 0 && share >= 0.5);
+    }
+    println!(
+        "set 10: {in_sync} of {usable} in sync, {half} with at least half compared, {} pairs",
+        all.len()
+    );
+}
