@@ -173,7 +173,7 @@ impl Walk<'_> {
         }
         // One member of each element: what is declared is a list of these.
         let gathered =
-            at.strip_prefix(place.at.as_slice()).unwrap_or(&at).contains(&"*".to_owned());
+            at.strip_prefix(place.at.as_slice()).unwrap_or(&at).iter().any(|s| s.starts_with('*'));
         if gathered && matches!(shape, Shape::Leaf(_)) {
             let of_list = Shape::List(Box::new([shape.clone()]));
             let place = Place { shape: &of_list, at, own };
@@ -191,6 +191,13 @@ impl Walk<'_> {
         found: Option<&Node>,
     ) -> Option<Both> {
         match (place.shape, value) {
+            // Maps of maps that the declared side writes as one.
+            (shape, Node::Object(members))
+                if shape.free().and_then(Shape::free).is_some()
+                    && members.iter().all(|(_, value)| !matches!(value, Node::Object(_))) =>
+            {
+                Some((value.clone(), found.map(flattened)))
+            }
             (shape, Node::Object(_)) if shape.free().is_some() || shape.is_map_as_list() => {
                 Some((value.clone(), found.map(as_map)))
             }
@@ -396,10 +403,9 @@ fn loosely_equal(left: &Node, right: &Node) -> bool {
 /// What stands at a place; elements of lists are gathered into one list.
 pub(crate) fn find(node: &Node, at: &[String]) -> Option<Node> {
     let Some((first, rest)) = at.split_first() else { return Some(node.clone()) };
-    if first == "*" {
-        let found: Vec<Node> =
-            elements(node)?.into_iter().filter_map(|item| find(item, rest)).collect();
-        return Some(Node::Array(found));
+    if let Some(condition) = first.strip_prefix('*') {
+        let items = elements(node)?.into_iter().filter(|item| is_meant(item, condition));
+        return Some(Node::Array(items.filter_map(|item| find(item, rest)).collect()));
     }
     match node {
         Node::Object(_) => match node.get(first) {
@@ -414,6 +420,35 @@ pub(crate) fn find(node: &Node, at: &[String]) -> Option<Node> {
             _ => None,
         },
     }
+}
+
+/// Whether a condition holds of an element: `[boot=true]`, or none.
+fn is_meant(item: &Node, condition: &str) -> bool {
+    let inner = condition.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    let Some((name, value)) = inner.and_then(|inner| inner.split_once('=')) else { return true };
+    match item.get(name) {
+        Some(Node::String(text)) => **text == *value,
+        Some(node) => node.to_json() == value,
+        None => false,
+    }
+}
+
+/// A map of maps as one, its names joined by a dot.
+fn flattened(node: &Node) -> Node {
+    let Node::Object(outer) = node else { return node.clone() };
+    let mut all = Vec::new();
+    for (name, inner) in outer {
+        match inner {
+            Node::Object(members) => all.extend(
+                members
+                    .iter()
+                    .map(|(last, value)| (format!("{name}.{last}").into(), value.clone())),
+            ),
+            value => all.push((name.clone(), value.clone())),
+        }
+    }
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    Node::Object(all)
 }
 
 /// The elements of a list, whatever rules made of it.

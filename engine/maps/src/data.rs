@@ -326,7 +326,7 @@ pub(crate) fn folds(rules: &[FoldRule], dialects: [Dialect; 2], off: &FoldRules)
         everywhere.extend(TERRAFORM);
     }
     if one_is(Dialect::Google) {
-        everywhere.push(Fold::Link);
+        everywhere.extend([Fold::Link, Fold::Duration]);
     }
     if one_is(Dialect::Azure) {
         everywhere.push(Fold::Case);

@@ -84,9 +84,22 @@ const LOCAL: [(Dialect, &[&str]); 2] = [
             "updated_at",
             "time_created",
             "time_updated",
+            "updated",
+            // Counters of versions, which every change of anything else moves.
+            "fingerprint",
+            "label_fingerprint",
+            "metadata_fingerprint",
+            "tags_fingerprint",
+            "etag",
+            "generation",
+            "resource_version",
         ],
     ),
 ];
+
+/// Members that are none of the resource at any depth: what an object is called in the API's own types,
+/// and when something took effect.
+const NESTED: [(Dialect, &[&str]); 1] = [(Dialect::Terraform, &["kind", "effective_time"])];
 
 /// Members that say what the resource's key says, where the API's resource has none of them.
 const KEYS: [(Dialect, &[&str]); 1] =
@@ -111,7 +124,9 @@ impl<'k> Side<'k> {
     pub(crate) fn is_spoken_for(&self, own: &[String], name: &str) -> bool {
         let is_local =
             LOCAL.iter().any(|(dialect, names)| *dialect == self.dialect && names.contains(&name));
-        if own.is_empty() && is_local {
+        let is_nested =
+            NESTED.iter().any(|(dialect, names)| *dialect == self.dialect && names.contains(&name));
+        if (own.is_empty() && is_local) || (!own.is_empty() && is_nested) {
             return true;
         }
         SPOKEN_FOR.iter().any(|(dialect, by, names)| {
@@ -151,6 +166,10 @@ impl<'k> Side<'k> {
             .iter()
             .find(|(dialect, from, _)| *dialect == self.dialect && own.len() == 1 && *from == name);
         let name = synonym.map_or(name, |(_, _, to)| to);
+        // Terraform's id is its own name for the object, unless the data says otherwise.
+        if self.dialect == Dialect::Terraform && own.len() == 1 && name == "id" {
+            return None;
+        }
         let (found, _) = shape.member(name)?;
         let mut place = at.to_vec();
         place.push(found.to_owned());
@@ -233,7 +252,7 @@ fn rename(
         let Some(found) = side.kind.shape.at(&place) else { continue };
         let value = renamed(side, value, found, &here, &place);
         // One member of each element: one object for each value.
-        let star = place.iter().skip(at.len()).position(|segment| segment == "*");
+        let star = place.iter().skip(at.len()).position(|segment| segment.starts_with('*'));
         match star.map(|star| star + at.len()).filter(|_| place.starts_with(at)) {
             Some(star) => {
                 let inner = &place[star + 1..];

@@ -58,12 +58,20 @@ impl Shape {
         if let Some((name, shape)) = members.get_key_value(name) {
             return Some((name, shape));
         }
+        let one = |wanted: &str| {
+            let mut found = members.iter().filter(|(name, _)| blind(name) == wanted);
+            match (found.next(), found.next()) {
+                (Some((name, shape)), None) => Some((name.as_str(), shape)),
+                _ => None,
+            }
+        };
         let wanted = blind(name);
-        let mut found = members.iter().filter(|(name, _)| blind(name) == wanted);
-        match (found.next(), found.next()) {
-            (Some((name, shape)), None) => Some((name, shape)),
-            _ => None,
-        }
+        // A block of one element of what the API calls by its plural.
+        let list = |found: &(&str, &Self)| matches!(found.1, Self::List(_));
+        one(&wanted)
+            .or_else(|| one(&format!("{wanted}s")).filter(list))
+            .or_else(|| one(&format!("{wanted}es")).filter(list))
+            .or_else(|| one(&format!("{}ies", wanted.strip_suffix('y')?)).filter(list))
     }
 
     /// What stands at a place given as names; lists are stepped into by `*`.
@@ -73,7 +81,7 @@ impl Shape {
             Self::Object(members) => {
                 members.get(first).or_else(|| members.get("*")).and_then(|shape| shape.at(rest))
             }
-            Self::List(inner) if first == "*" => inner[0].at(rest),
+            Self::List(inner) if first.starts_with('*') => inner[0].at(rest),
             _ => None,
         }
     }

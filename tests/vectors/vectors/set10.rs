@@ -38,12 +38,33 @@ fn files_of(path: &Path) -> Vec<PathBuf> {
     }
     let entries = std::fs::read_dir(path).into_iter().flatten();
     let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    // What was recorded before the test changed something, where the recording says when.
+    let date = |path: &PathBuf| {
+        let reply: Value = serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        let text = reply["headers"]["date"].as_str()?.to_owned();
+        // `Mon, 27 Apr 2026 18:11:57 GMT`: within a test the time of day is enough.
+        text.split(' ').nth(4).map(str::to_owned)
+    };
+    let is_write = |path: &PathBuf| {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        ["post-", "patch-", "put-", "delete-"].iter().any(|verb| name.starts_with(verb))
+            && !name.contains("getIamPolicy")
+    };
+    let first_write = files.iter().filter(|path| is_write(path)).filter_map(date).min();
+    if let Some(first) = first_write {
+        let before: Vec<PathBuf> =
+            files.iter().filter(|path| date(path).is_some_and(|at| at < first)).cloned().collect();
+        if !before.is_empty() {
+            files = before;
+        }
+    }
+    // Of replies of one second, the listing came before what was asked about one.
+    files.sort_by_key(|path| (date(path), path.as_os_str().len()));
     // The first reply of each call.
     files.retain(|path| {
         let name = path.file_name().expect("a name").to_string_lossy().into_owned();
         name.contains("_1.") || name.ends_with(".yml") || !name.contains('_')
     });
-    files.sort();
     files
 }
 
@@ -61,7 +82,7 @@ fn is_of(observation: &Observation, names: &BTreeSet<String>) -> bool {
     let all = std::iter::once(&observation.key.id).chain(&observation.aliases);
     all.into_iter().any(|known| {
         names.iter().any(|name| {
-            known == name
+            known.eq_ignore_ascii_case(name)
                 || (name.starts_with("projects/") && known.ends_with(&format!("/{name}")))
                 || (name.starts_with("https://")
                     && known.len() > 20
@@ -112,7 +133,8 @@ fn one_pair(maps: &Maps, case: &Value) -> Outcome {
             let expected = node(Dialect::Terraform, kind, attributes, &[]);
             let names = names(attributes);
             let mut best: BTreeMap<String, Comparison> = BTreeMap::new();
-            for observation in &seen {
+            let mut shown: BTreeSet<String> = BTreeSet::new();
+            for observation in seen.iter().filter(|one| !one.state.is_empty()) {
                 let resource_type = &observation.key.resource_type;
                 let same = maps
                     .kind(observation.dialect, resource_type)
@@ -137,8 +159,12 @@ fn one_pair(maps: &Maps, case: &Value) -> Outcome {
                     &Policy::default(),
                 )
                 .expect("one kind");
-                // The fullest of the replies that show it.
+                // The fullest of the replies that show it; where only the order tells what came before a
+                // change, the first.
                 let key = observation.key.to_string();
+                if !shown.insert(key.clone()) && observation.dialect != Dialect::Aws {
+                    continue;
+                }
                 if best.get(&key).is_none_or(|known| known.compared() < comparison.compared()) {
                     best.insert(key, comparison);
                 }

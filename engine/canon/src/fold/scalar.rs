@@ -78,13 +78,20 @@ pub(super) fn write_only(declared: Option<&Node>, observed: Option<&Node>) -> bo
 
 /// One side is zero and the other is not there.
 pub(super) fn zero(zero: Option<&Node>, absent: Option<&Node>) -> bool {
-    let is_zero = |node: &Node| match node {
+    zero.is_some_and(is_zero) && absent.is_none_or(Node::is_hollow)
+}
+
+/// Zero, false, or something of nothing but these.
+fn is_zero(node: &Node) -> bool {
+    match node {
         Node::Bool(flag) => !flag,
         Node::Number(number) => *number == Number::Int(0),
-        Node::String(text) => matches!(&**text, "0" | "false"),
+        Node::String(text) => matches!(&**text, "" | "0" | "false"),
+        Node::Object(members) => members.iter().all(|(_, value)| is_zero(value)),
+        Node::Array(items) | Node::Set(items) => items.iter().all(is_zero),
+        Node::Null => true,
         _ => false,
-    };
-    zero.is_some_and(is_zero) && absent.is_none_or(|node| node.is_hollow())
+    }
 }
 
 /// A quantity of Kubernetes as a whole number of thousandths, exactly.

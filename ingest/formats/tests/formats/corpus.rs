@@ -198,4 +198,4 @@ const CONFIG: &[(&str, usize)] = &[
     ("empty reply", 58),
     ("no JSON", 14),
 ];
-const ITEMS: usize = 49;
+const ITEMS: usize = 146;
