@@ -103,7 +103,12 @@ fn is_key(line: &str) -> bool {
     // CloudFormation has keys such as `Fn::Transform`.
     let line = line.replace("::", "__");
     let word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "_-.$".contains(c));
-    line.split_once(':').is_some_and(|(key, rest)| !key.is_empty() && word(key) && ends(rest))
+    line.split_once(':').is_some_and(|(key, rest)| {
+        let name = key.trim_end();
+        // `INFO : started` is a log's, `Resources :` a template's.
+        let spaced = name.len() < key.len() && !name.chars().any(char::is_lowercase);
+        !name.is_empty() && word(name) && ends(rest) && !spaced
+    })
 }
 
 /// Whether this is YAML.
@@ -130,7 +135,7 @@ pub(crate) fn by_sample(sample: &[u8]) -> (RejectCode, String) {
         ),
         Look::Yaml => (
             RejectCode::Unsupported,
-            "This looks like YAML, and this format is read as JSON only; convert it to JSON.",
+            "This looks like YAML, where JSON is read; convert it to JSON.",
         ),
         Look::Hcl => (
             RejectCode::Unsupported,
@@ -165,6 +170,8 @@ mod tests {
             (b"\"Resources\":\n  A: 1", Look::Yaml),
             (b"'AWSTemplateFormatVersion' : x", Look::Yaml),
             (b"$schema: x", Look::Yaml),
+            (b"Resources :\n  A: 1", Look::Yaml),
+            (b"INFO : started", Look::Text),
             (b"Fn::Transform:\n  Name: x", Look::Yaml),
             (b"--- section ---\n", Look::Text),
             (b"----\n", Look::Text),

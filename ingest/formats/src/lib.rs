@@ -5,14 +5,15 @@
 //! bytes are framed into JSON values by a scanner that knows depth, strings and escapes (`framing`),
 //! each value is recognised by its content or by the [`Format`] that was asked for (`detect`), and
 //! the one module that knows the format turns it into a resource key and a state slice: `native`,
-//! `cloudevents`, `aws_config`, [`terraform`], [`terraform_json`], `google`, `azure`. Audit logs
-//! (`evidence`) yield [`Evidence`](deployforge_model::Evidence) instead, and recordings of calls
-//! (`recording`) hand on the replies they hold.
+//! `cloudevents`, `aws_config`, [`terraform`], [`terraform_json`], `cloudformation`, `kubernetes`,
+//! `google`, `azure` and the others that the table of readers lists. An input that is YAML (`yaml`)
+//! becomes JSON first. Audit logs (`evidence`) yield [`Evidence`](deployforge_model::Evidence) instead,
+//! and recordings of calls (`recording`) hand on the replies they hold.
 //!
 //! What it holds in memory is one record, not one file: the items of an AWS Config snapshot leave
 //! one by one, and a line larger than [`Limits::record_bytes`] is skipped while it is hashed. The
-//! exception are documents that hold many resources (a Terraform state, a plan, an API's reply), which
-//! are held whole, up to [`Limits::document_bytes`].
+//! exceptions are documents that hold many resources (a Terraform state, a plan, an API's reply) and an
+//! input that is YAML, which are held whole, up to [`Limits::document_bytes`].
 //!
 //! What can't be read becomes a `Reject` with a position, a code from a bounded set, one sentence
 //! for people, and a hash in place of the bytes. Nothing is dropped in silence: what is skipped on
@@ -20,7 +21,9 @@
 //!
 //! What it will not do: I/O, reading a clock, decompression, comparing, redacting. State slices are
 //! copied out of the input as they were written, so that numbers keep their exact text; what they
-//! mean is for the canonicaliser to say.
+//! mean is for the canonicaliser to say. Templates are resolved as far as they themselves say what
+//! their values are (`resolved`); the rest is marked as unresolved, never guessed. Files that a record
+//! names are for the caller to open ([`Reference`]).
 //!
 //! ```
 //! use deployforge_formats::{ReadOptions, Reader};

@@ -92,7 +92,7 @@ pub enum Format {
     ArmTemplate,
     /// Kubernetes objects, lists and manifests.
     Kubernetes,
-    /// Replies of OpenStack's APIs, OVHcloud's among them.
+    /// Replies of OpenStack's APIs.
     OpenStack,
     /// Replies of Oracle's APIs.
     Oracle,

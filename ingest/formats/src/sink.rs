@@ -62,6 +62,8 @@ pub(crate) enum Note {
     Existing,
     /// Deployments within a template.
     Deployments,
+    /// Parameters of a template that nobody gave a value.
+    Defaults,
     /// Anything else that a format counts: what follows the count when it is one, and when it is not.
     Counted(&'static str, &'static str),
 }
@@ -119,6 +121,7 @@ impl Note {
             }
             Self::LastApplied => format!("{count} object{s} read as last applied"),
             Self::Existing => format!("{count} resource{s} that the template only refers to"),
+            Self::Defaults => format!("{count} parameter{s} of a template taken at the default"),
             Self::Deployments => {
                 format!(
                     "{count} deployment{s} within the template read for what {s_deploy}",

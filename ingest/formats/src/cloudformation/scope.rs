@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::types;
-use crate::json::{self, Members};
+use crate::json::Members;
 use crate::options::ReadOptions;
 use crate::refusal::{Refusal, printable};
 use crate::resolved::{Bounds, PARTS, Value};
@@ -33,6 +33,8 @@ pub(super) struct Scope<'a> {
     names: RefCell<HashMap<String, Option<Value<'a>>>>,
     /// How far resolving may go.
     pub(super) bounds: Bounds,
+    /// How many parameters have the value that the template gives them.
+    pub(super) defaults: u64,
 }
 
 impl<'a> Scope<'a> {
@@ -44,8 +46,10 @@ impl<'a> Scope<'a> {
     ) -> Result<Self, Refusal> {
         let depth = options.limits.depth;
         let section = |name: &'static str| match template.get(name) {
-            Some(raw) if json::is_object(raw) => Value::parse(raw.get(), depth),
-            Some(_) => Err(Refusal::Wrong { field: name, want: "a JSON object" }),
+            Some(raw) => {
+                Members::of(raw, name)?.unique("a section of the template")?;
+                Value::parse(raw.get(), depth)
+            }
             None => Ok(Value::Object(Vec::new())),
         };
         let named = |value: Value<'a>| match value {
@@ -53,10 +57,12 @@ impl<'a> Scope<'a> {
             _ => HashMap::new(),
         };
         let given = options.stack.as_ref().map(|stack| &stack.parameters);
+        let mut defaults = 0;
         let parameters = named(section("Parameters")?)
             .into_iter()
             .map(|(name, definition)| {
                 let given = given.and_then(|given| given.get(&*name)).cloned();
+                defaults += u64::from(given.is_none() && definition.get("Default").is_some());
                 let value = parameter(&name, &definition, given);
                 (name, value)
             })
@@ -81,6 +87,7 @@ impl<'a> Scope<'a> {
             known: RefCell::default(),
             names: RefCell::default(),
             bounds: Bounds::new(options.limits.record_bytes),
+            defaults,
         })
     }
 

@@ -18,6 +18,9 @@ use crate::yaml;
 
 const PROCESSED: &str = "give the processed template (`get-template --template-stage Processed`)";
 
+/// The call of a macro, which is given what stands beside it.
+const CALL: &str = "Fn::Transform";
+
 /// Sections that only a template has.
 const SECTIONS: [&str; 5] = ["Parameters", "Mappings", "Conditions", "Outputs", "Transform"];
 
@@ -98,8 +101,12 @@ fn declare(
     resources.unique("the template's resources")?;
     sink.note(Note::EmptyList, json::is_empty(raw).into());
     let scope = Scope::read(members, &resources, sink.options)?;
-    let reader =
-        TemplateReader { stack: stack::name(sink), rewritten: is_rewritten(members), scope };
+    sink.note(Note::Defaults, scope.defaults);
+    let reader = TemplateReader {
+        stack: stack::name(sink),
+        rewritten: is_rewritten(members, &resources),
+        scope,
+    };
     let start = sink.position;
     for (id, raw) in resources.iter() {
         sink.position = lines.position(raw.get());
@@ -113,20 +120,23 @@ fn declare(
     Ok(())
 }
 
-/// Whether a macro may change any resource of the template.
-fn is_rewritten(members: &Members<'_>) -> bool {
-    let Some(raw) = members.get("Transform") else { return false };
-    let known = |raw: &RawValue| match json::text_of(raw) {
-        Some(name) => types::is_known_macro(&name),
-        None => Members::parse(raw.get())
-            .ok()
-            .and_then(|call| call.peek("Name").map(|name| types::is_known_macro(&name)))
-            .unwrap_or(false),
+/// Whether a macro may change any resource of the template: one that the template names, or one that
+/// is called beside its sections or its resources and so is given all of them.
+fn is_rewritten(members: &Members<'_>, resources: &Members<'_>) -> bool {
+    let calls = [members.get("Transform"), members.get(CALL), resources.get(CALL)];
+    calls.into_iter().flatten().any(|raw| match json::elements(raw, "Transform") {
+        Ok(list) => !list.into_iter().all(is_harmless),
+        Err(_) => !is_harmless(raw),
+    })
+}
+
+/// Whether a macro, by its name or in a call, leaves alone what is there.
+fn is_harmless(raw: &RawValue) -> bool {
+    let name = match json::text_of(raw) {
+        Some(name) => Some(name.into_owned()),
+        None => Members::parse(raw.get()).ok().and_then(|call| call.peek("Name").map(String::from)),
     };
-    match json::elements(raw, "Transform") {
-        Ok(list) => !list.into_iter().all(known),
-        Err(_) => !known(raw),
-    }
+    name.is_some_and(|name| types::is_known_macro(&name))
 }
 
 /// Reads the resources of one template.
@@ -183,7 +193,8 @@ impl<'a> TemplateReader<'a> {
             Value::Absent => Value::Object(Vec::new()),
             state => state,
         };
-        let presence = if self.rewritten || types::is_generated(&resource_type) {
+        let generated = self.rewritten || types::is_generated(&resource_type) || members.has(CALL);
+        let presence = if generated {
             sink.note(Note::Generated, 1);
             Presence::Unsupported
         } else if declared.is_none() {

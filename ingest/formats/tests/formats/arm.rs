@@ -316,7 +316,10 @@ fn deployments_within_templates_are_followed() {
     assert_eq!(inner_scope.only().sensitive, ["/p"]);
     assert_eq!(
         inner_scope.summary.notes,
-        ["1 deployment within the template read for what it deploys"]
+        [
+            "1 deployment within the template read for what it deploys",
+            "7 parameters of a template taken at the default"
+        ]
     );
     for elsewhere in [
         deployment("", r#","templateLink":{"uri":"https://x"}"#),

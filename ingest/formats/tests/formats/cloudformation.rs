@@ -344,6 +344,23 @@ fn macros_may_change_everything() {
 }
 
 #[test]
+fn a_call_is_given_what_stands_beside_it() {
+    for (root, beside, within, presence) in [
+        (r#""Fn::Transform":{"Name":"Mine"},"#, "", "", Presence::Unsupported),
+        (r#""Fn::Transform":{"Name":"AWS::Include"},"#, "", "", Presence::Present),
+        ("", r#""Fn::Transform":[{"Name":"Mine"}],"#, "", Presence::Unsupported),
+        ("", "", r#","Fn::Transform":{"Name":"AWS::Include"}"#, Presence::Unsupported),
+    ] {
+        let text = format!(
+            r#"{{{root}"Resources":{{{beside}"R":{{"Type":"AWS::X::Y","Properties":{{"a":1}}{within}}}}}}}"#
+        );
+        let outcome = read(&text);
+        assert_eq!(outcome.observations()[0].presence, presence, "{text}");
+        assert_eq!(outcome.rejects().len(), usize::from(!beside.is_empty()));
+    }
+}
+
+#[test]
 fn broken_templates_are_named() {
     for (text, code, word) in [
         (r#"{"AWSTemplateFormatVersion":"2010-09-09"}"#, RejectCode::BadField, "`Resources`"),
@@ -368,6 +385,11 @@ fn broken_templates_are_named() {
             r#"{"Parameters":[],"Resources":{"A":{"Type":"A::B::C"}}}"#,
             RejectCode::BadField,
             "`Parameters`",
+        ),
+        (
+            r#"{"Parameters":{"A":{},"A":{}},"Resources":{"A":{"Type":"A::B::C"}}}"#,
+            RejectCode::DuplicateKey,
+            "`A`",
         ),
         (
             r#"{"Resources":{"A":{"Type":"A::B::C","Condition":1}}}"#,
@@ -428,7 +450,7 @@ fn a_stack_that_is_known_counts_before_defaults() {
     assert_eq!(state(outcome.only()), json!({"e": "test", "n": "web-7"}));
     assert_eq!(outcome.only().aliases, ["cfn://web-7/R"]);
     assert_eq!(outcome.only().key.id, "web-7/R");
-    assert!(outcome.summary.notes.is_empty(), "{:?}", outcome.summary.notes);
+    assert_eq!(outcome.summary.notes, ["8 parameters of a template taken at the default"]);
 }
 
 #[test]

@@ -144,3 +144,16 @@ fn every_reply_and_event_is_read() {
     }
     assert_eq!((replies, objects, skipped), (30, 147, 3));
 }
+
+#[test]
+fn recordings_are_read_as_they_are() {
+    let mut objects = 0;
+    for path in files(&fixtures("6-inventory/kubernetes/cloud-custodian__cloud-custodian")) {
+        let outcome = read_for(Side::Observed, &std::fs::read(&path).unwrap());
+        let at = path.display();
+        assert_eq!(outcome.summary.format, Some(Format::Kubernetes), "{at}");
+        assert!(outcome.rejects().is_empty(), "{at}: {:?}", outcome.rejects());
+        objects += outcome.observations().len();
+    }
+    assert_eq!(objects, 142, "without those that were changed while it was recorded");
+}

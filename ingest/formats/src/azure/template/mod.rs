@@ -90,6 +90,7 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
     let given = options.stack.iter().flat_map(|stack| &stack.parameters);
     let given = given.map(|(name, text)| (name.to_lowercase(), given_value(members, name, text)));
     let scope = Scope::read(members, target.clone(), given.collect(), options)?;
+    sink.note(Note::Defaults, scope.defaults);
     let start = sink.position;
     let mut reader = Reader { lines: Lines::new(text, start), sink };
     let result = reader.template(members, &scope, &target, 0);
@@ -350,6 +351,7 @@ impl Reader<'_, '_, '_> {
         }
         let given = given_by(properties, scope, self.sink.options.limits.depth)?;
         let scope = Scope::read(&inner, target.clone(), given, self.sink.options)?;
+        self.sink.note(Note::Defaults, scope.defaults);
         self.template(&inner, &scope, &target, level + 1)
     }
 }

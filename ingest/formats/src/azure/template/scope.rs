@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::expression::{self, Expression, Kind};
 use super::functions;
-use crate::json::{self, Members};
+use crate::json::Members;
 use crate::options::ReadOptions;
 use crate::refusal::{Refusal, printable};
 use crate::resolved::{Bounds, Value};
@@ -60,6 +60,8 @@ pub(super) struct Scope<'a> {
     /// What was resolved; `None` while that goes on.
     known: RefCell<HashMap<String, Option<Value<'a>>>>,
     pub(super) bounds: Bounds,
+    /// How many parameters have the value that the template gives them.
+    pub(super) defaults: u64,
 }
 
 impl<'a> Scope<'a> {
@@ -72,23 +74,28 @@ impl<'a> Scope<'a> {
         options: &ReadOptions,
     ) -> Result<Self, Refusal> {
         let section = |name: &'static str| match template.get(name) {
-            Some(raw) if json::is_object(raw) => Value::parse(raw.get(), options.limits.depth),
-            Some(_) => Err(Refusal::Wrong { field: name, want: "a JSON object" }),
+            Some(raw) => {
+                Members::of(raw, name)?.unique("a section of the template")?;
+                Value::parse(raw.get(), options.limits.depth)
+            }
             None => Ok(Value::Object(Vec::new())),
         };
         let members = |value| match value {
             Value::Object(members) => members,
             _ => Vec::new(),
         };
+        let mut defaults = 0;
         let parameters = members(section("parameters")?).into_iter().map(|(name, definition)| {
             let kind = definition.get("type").and_then(Value::as_text).unwrap_or_default();
             let secret = kind.to_ascii_lowercase().starts_with("secure");
             let reason = || Value::unresolved(format!("parameters('{}')", printable(&name)));
-            let own = || definition.get("defaultValue").cloned();
-            let value = given.remove(&name.to_lowercase()).or_else(own).unwrap_or_else(reason);
+            let given = given.remove(&name.to_lowercase());
+            let own = definition.get("defaultValue");
+            defaults += u64::from(given.is_none() && own.is_some());
+            let value = given.or_else(|| own.cloned()).unwrap_or_else(reason);
             (name.to_lowercase(), Named { value, secret })
         });
-        let parameters = parameters.collect();
+        let parameters: HashMap<String, Named<'a>> = parameters.collect();
         let variables = members(section("variables")?)
             .into_iter()
             .map(|(name, value)| (name.to_lowercase(), Named { value, secret: false }))
@@ -99,6 +106,7 @@ impl<'a> Scope<'a> {
             target,
             known: RefCell::default(),
             bounds: Bounds::new(options.limits.record_bytes),
+            defaults,
         })
     }
 
