@@ -254,6 +254,10 @@ impl Rewrite<'_> {
     /// by their texts, as a set. `before`: attributes before the array.
     fn arrange(&mut self, start: &Start, keys: &[String], before: u32) -> Option<()> {
         for key in keys {
+            // Several fields together name an element: the tree puts them in order.
+            if key.contains(['+', '=']) {
+                return None;
+            }
             if !self.names_all(start, key.as_bytes())? {
                 continue;
             }

@@ -40,7 +40,8 @@ pub struct ArrayRule {
     /// What the array is.
     #[serde(rename = "as")]
     pub kind: ArrayKind,
-    /// For keyed lists: the fields that may name an element, the first that fits is taken.
+    /// For keyed lists: the fields that may name an element, the first that fits is taken. Fields joined
+    /// by `+` name it together, and `field=value` says what stands for one that is not given.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
 }
@@ -217,22 +218,43 @@ fn set(mut items: Vec<Node>) -> Node {
 /// Whether each element has the text field `key`, each with another value. An empty array has no
 /// elements to say otherwise.
 fn names_all(items: &[Node], key: &str) -> bool {
-    let mut names: Vec<&str> = Vec::with_capacity(items.len());
+    let mut names: Vec<Box<str>> = Vec::with_capacity(items.len());
     for item in items {
-        match item.get(key) {
-            Some(Node::String(name)) => names.push(name),
-            _ => return false,
+        match name_of(item, key) {
+            Some(name) => names.push(name),
+            None => return false,
         }
     }
     names.sort_unstable();
     names.windows(2).all(|pair| pair[0] != pair[1])
 }
 
+/// The name that a field gives an element; `port+protocol=TCP`: several fields together, the last of which
+/// is `TCP` where it is not given.
+fn name_of(item: &Node, key: &str) -> Option<Box<str>> {
+    if !key.contains(['+', '=']) {
+        return match item.get(key) {
+            Some(Node::String(name)) => Some(name.clone()),
+            _ => None,
+        };
+    }
+    let mut name = String::new();
+    for part in key.split('+') {
+        let (field, default) = part.split_once('=').map_or((part, None), |(f, d)| (f, Some(d)));
+        if !name.is_empty() {
+            name.push('+');
+        }
+        match item.get(field) {
+            Some(Node::String(text)) => name.push_str(text),
+            Some(Node::Number(number)) => name.push_str(&number.to_string()),
+            _ => name.push_str(default?),
+        }
+    }
+    Some(name.into())
+}
+
 fn keyed(items: Vec<Node>, key: &str) -> Node {
-    let name = |item: &Node| match item.get(key) {
-        Some(Node::String(name)) => name.clone(),
-        _ => Box::default(),
-    };
+    let name = |item: &Node| name_of(item, key).unwrap_or_default();
     let mut entries: Vec<_> = items.into_iter().map(|item| (name(&item), item)).collect();
     entries.sort_by(|a, b| a.0.cmp(&b.0));
     Node::Keyed(Keyed { key: key.into(), entries })

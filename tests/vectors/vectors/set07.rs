@@ -1,1 +1,128 @@
+//! Set 7: Kubernetes objects as they are configured and as they are, with the verdicts of Argo CD.
 
+use deployforge_canon::Node;
+use deployforge_formats::{ReadOptions, Reader, Side};
+use deployforge_model::{Dialect, Mode, Record};
+use serde_json::Value;
+
+use crate::mutate::every_change_is_found;
+use crate::support::{Noise, Pair, counting, files, node, root};
+
+const FOLDER: &str = "8-vectors/argoproj__gitops-engine/pkg/diff/testdata";
+
+/// A file as its reader hands it on: type, state, and what is secret.
+fn read(name: &str, side: Side) -> (String, Value, Vec<String>) {
+    let bytes = std::fs::read(root().join(FOLDER).join(name)).expect("the file");
+    let mut reader = Reader::new(ReadOptions { side, ..ReadOptions::default() });
+    let mut records = Vec::new();
+    reader.push(&bytes, &mut records);
+    reader.finish(&mut records);
+    let [Record::Observation(one)] = records.as_slice() else { panic!("{name}: {records:?}") };
+    let state = serde_json::from_slice(&one.state).expect("JSON");
+    (one.key.resource_type.clone(), state, one.sensitive.clone())
+}
+
+fn pair(config: &str, live: &str, change: impl Fn(&mut Value, &mut Value)) -> Pair {
+    let (kind, mut expected, secret) = read(config, Side::Declared);
+    let (_, mut observed, hidden) = read(live, Side::Observed);
+    change(&mut expected, &mut observed);
+    let of = |value: &Value, sensitive: &[String]| -> Node {
+        node(Dialect::Kubernetes, &kind, value, sensitive)
+    };
+    Pair {
+        name: config.to_owned(),
+        dialect: Dialect::Kubernetes,
+        expected: of(&expected, &secret),
+        observed: of(&observed, &hidden),
+        resource_type: kind,
+        mode: Mode::Declared,
+    }
+}
+
+/// The file of a pair, whatever its ending.
+fn file(stem: &str) -> String {
+    let all = files(FOLDER, "");
+    let name = |path: &std::path::PathBuf| {
+        path.file_name().expect("a name").to_string_lossy().into_owned()
+    };
+    all.iter()
+        .map(name)
+        .find(|name| name.starts_with(&format!("{stem}.")))
+        .unwrap_or_else(|| panic!("{stem}"))
+}
+
+#[test]
+fn argo() {
+    let (mut noise, mut mutations, mut failed, mut passed) = (Noise::default(), 0, Vec::new(), 0);
+    let mut judge = |pair: Pair, modified: bool| {
+        let comparison = noise.add(&pair);
+        let found: Vec<String> = counting(&comparison).iter().map(|d| d.path.clone()).collect();
+        if modified == found.is_empty() {
+            failed.push(format!("{}: modified {modified}, found {found:?}", pair.name));
+        } else {
+            passed += 1;
+            if !modified {
+                mutations += every_change_is_found(&pair);
+            }
+        }
+        found
+    };
+    let none = |_: &mut Value, _: &mut Value| {};
+    for name in [
+        "elasticsearch",
+        "deployment",
+        "mutatingwebhookconfig",
+        "spinnaker-sa",
+        "endpoints",
+        "wordpress",
+        "grafana-clusterrole",
+        "sealedsecret",
+    ] {
+        judge(pair(&file(&format!("{name}-config")), &file(&format!("{name}-live")), none), false);
+    }
+    // Rules that a controller fills in count, unless aggregated roles are ignored.
+    let roles = || (file("aggr-clusterrole-config"), file("aggr-clusterrole-live"));
+    judge(pair(&roles().0, &roles().1, none), true);
+    let labels = |config: &mut Value, _: &mut Value| {
+        let labels = &mut config["metadata"]["labels"];
+        labels["foo"] = "bar".into();
+        labels["chart"] = "elasticsearch-1.7.1".into();
+        labels.as_object_mut().expect("labels").remove("release");
+    };
+    let found =
+        judge(pair(&file("elasticsearch-config"), &file("elasticsearch-live"), labels), true);
+    // What the configuration does not name any more is not its own to say in declared mode.
+    assert_eq!(found, ["/metadata/labels/chart", "/metadata/labels/foo"]);
+    let masked = |config: &mut Value, live: &mut Value| {
+        for name in ["wordpress-password", "smtp-password"] {
+            config["data"][name] = "+".repeat(8).into();
+            live["data"][name] = "+".repeat(12).into();
+        }
+    };
+    judge(pair(&file("wordpress-config"), &file("wordpress-live"), masked), true);
+    noise.print("set 7");
+    println!("set 7: {passed} of {}; {mutations} changes found", passed + failed.len());
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// These take the server's schema, which a comparison without it does not have: told, not required.
+#[test]
+fn with_a_schema() {
+    let none = |_: &mut Value, _: &mut Value| {};
+    let cases = [
+        ("smd-service-config", "smd-service-live", true),
+        ("smd-service-config-2-ports", "smd-service-live", true),
+        ("smd-service-config", "smd-service-live-with-type", true),
+        ("smd-service-config-ports", "smd-service-live", true),
+        ("smd-deploy-config", "smd-deploy-live", false),
+    ];
+    let mut right = 0;
+    for (config, live, modified) in cases {
+        let comparison = pair(&file(config), &file(live), none).compare();
+        let found = counting(&comparison);
+        right += usize::from(found.is_empty() != modified);
+        let paths: Vec<&str> = found.iter().map(|one| one.path.as_str()).collect();
+        println!("   {config} {live}: modified {modified}, found {paths:?}");
+    }
+    println!("set 7, rows that take a schema: {right} of {}", cases.len());
+}

@@ -127,14 +127,19 @@ impl<'a> Object<'a> {
         let key = key(&self.resource_type, &self.namespace, &self.name, sink)?;
         let (mut state, mut sensitive) = (Vec::new(), Vec::new());
         if presence == Presence::Present {
+            let granted = GRANTS
+                .iter()
+                .filter(|_| sink.options.side == Side::Declared)
+                .find(|(of, _)| *of == self.resource_type)
+                .map(|(_, member)| *member);
             state = match self.applied(sink)? {
                 Some(text) => {
                     sink.note(Note::LastApplied, 1);
                     let applied = Members::parse(text.trim())?;
                     applied.unique("what was last applied")?;
-                    state_of(&applied, &self.added)?
+                    state_of(&applied, &self.added, granted)?
                 }
-                None => state_of(self.members, &self.added)?,
+                None => state_of(self.members, &self.added, granted)?,
             };
             if self.resource_type == "Secret" {
                 sensitive = vec!["/data".to_owned(), "/stringData".to_owned()];
@@ -210,11 +215,25 @@ pub(super) fn resource_type(kind: &str, api: &str) -> String {
 }
 
 /// The object without what changes by itself.
-fn state_of(members: &Members<'_>, added: &str) -> Result<Vec<u8>, Refusal> {
+/// What grants access: where the declaration leaves it out it declares that there is none, so that what
+/// someone adds is found.
+const GRANTS: [(&str, &str); 4] = [
+    ("Role.rbac.authorization.k8s.io", "rules"),
+    ("ClusterRole.rbac.authorization.k8s.io", "rules"),
+    ("RoleBinding.rbac.authorization.k8s.io", "subjects"),
+    ("ClusterRoleBinding.rbac.authorization.k8s.io", "subjects"),
+];
+
+fn state_of(members: &Members<'_>, added: &str, granted: Option<&str>) -> Result<Vec<u8>, Refusal> {
     let mut state = ObjectWriter::with_capacity(1024);
     state.members(added);
+    let granted = granted.filter(|member| members.get(member).is_none());
+    if let Some(member) = granted {
+        state.member(member, b"[]");
+    }
     for (key, value) in members.iter() {
         match key {
+            _ if granted == Some(key) => {}
             "status" => {}
             "metadata" if json::is_object(value) => {
                 state.member(key, &metadata_of(value)?);
