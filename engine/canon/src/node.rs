@@ -159,6 +159,20 @@ impl Node {
         }
     }
 
+    /// Whether nothing in it could be resolved.
+    pub fn is_all_unresolved(&self) -> bool {
+        match self {
+            Self::Unresolved(_) => true,
+            Self::Array(items) | Self::Set(items) => {
+                !items.is_empty() && items.iter().all(Self::is_all_unresolved)
+            }
+            Self::Object(members) => {
+                !members.is_empty() && members.iter().all(|(_, item)| item.is_all_unresolved())
+            }
+            _ => false,
+        }
+    }
+
     /// A member of an object, or `None`.
     pub fn get(&self, name: &str) -> Option<&Self> {
         match self {

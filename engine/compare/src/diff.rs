@@ -258,7 +258,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Two values at one path, which may be equal.
     fn both(&mut self, path: &mut String, expected: &Node, observed: &Node) {
-        if is_unresolved(expected) || is_unresolved(observed) {
+        if expected.is_all_unresolved() || is_unresolved(observed) {
             return self.skip(path, expected.leaves(), Skip::Unresolved);
         }
         if expected == observed && !expected.holds_unresolved() {
@@ -332,8 +332,8 @@ impl Walk<'_> {
     /// What only the expected side has. An element of a list counts even if it says nothing: there
     /// is one less of them. A member of an object may fold.
     fn removed(&mut self, path: &str, expected: &Node, folds: bool) {
-        if is_unresolved(expected) {
-            return self.skip(path, 1, Skip::Unresolved);
+        if expected.is_all_unresolved() {
+            return self.skip(path, expected.leaves(), Skip::Unresolved);
         }
         self.one(path, FindingKind::Removed, Some(expected), None);
         self.unfold(folds);

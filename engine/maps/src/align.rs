@@ -12,7 +12,7 @@ use deployforge_model::path::push;
 
 use crate::data::{Kind, Maps, folds};
 use crate::names::{self, Side};
-use crate::shape::{Shape, entry_names};
+use crate::shape::{Shape, blind, entry_names};
 
 /// Two states side by side.
 #[derive(Clone, Debug)]
@@ -69,6 +69,50 @@ impl Maps {
             unmatched: walk.unmatched,
             folds: folds(&walk.rules, [declared, seen], off),
         })
+    }
+}
+
+impl Maps {
+    /// The members of a state that say nothing of the resource itself, as pointers: how the tool treats
+    /// it, what its key holds, and what another member says in full.
+    pub fn aside(&self, (dialect, resource_type): (Dialect, &str), state: &Node) -> Vec<String> {
+        let Some(kind) = self.kind(dialect, resource_type) else { return Vec::new() };
+        let side = Side::new(kind, dialect, state);
+        let mut all = Vec::new();
+        aside(&side, state, &mut Vec::new(), &mut String::new(), &mut all);
+        all
+    }
+}
+
+fn aside(
+    side: &Side<'_>,
+    node: &Node,
+    own: &mut Vec<String>,
+    path: &mut String,
+    all: &mut Vec<String>,
+) {
+    let mut below =
+        |own: &mut Vec<String>, name: &str, segment: &str, inner: &Node, all: &mut Vec<String>| {
+            let length = path.len();
+            push(path, segment);
+            own.push(name.to_owned());
+            if side.is_set_aside(own) {
+                all.push(path.clone());
+            } else {
+                aside(side, inner, own, path, all);
+            }
+            own.pop();
+            path.truncate(length);
+        };
+    match node {
+        Node::Object(members) => {
+            members.iter().for_each(|(name, inner)| below(own, name, name, inner, all));
+        }
+        list => {
+            for (number, inner) in elements(list).unwrap_or_default().into_iter().enumerate() {
+                below(own, "*", &number.to_string(), inner, all);
+            }
+        }
     }
 }
 
@@ -408,7 +452,7 @@ pub(crate) fn find(node: &Node, at: &[String]) -> Option<Node> {
         return Some(Node::Array(items.filter_map(|item| find(item, rest)).collect()));
     }
     match node {
-        Node::Object(_) => match node.get(first) {
+        Node::Object(members) => match node.get(first).or_else(|| spelled(members, first)) {
             Some(inner) => find(inner, rest),
             // A reply that tells only a part says so.
             None => node.get("*").filter(|rest| matches!(rest, Node::Unresolved(_))).cloned(),
@@ -419,6 +463,16 @@ pub(crate) fn find(node: &Node, at: &[String]) -> Option<Node> {
             [one] => find(one, at),
             _ => None,
         },
+    }
+}
+
+/// A member under another spelling of its name: exports write some as they please.
+fn spelled<'n>(members: &'n [(Box<str>, Node)], name: &str) -> Option<&'n Node> {
+    let wanted = blind(name);
+    let mut found = members.iter().filter(|(member, _)| blind(member) == wanted);
+    match (found.next(), found.next()) {
+        (Some((_, node)), None) => Some(node),
+        _ => None,
     }
 }
 

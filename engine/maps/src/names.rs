@@ -103,7 +103,7 @@ const NESTED: [(Dialect, &[&str]); 1] = [(Dialect::Terraform, &["kind", "effecti
 
 /// Members that say what the resource's key says, where the API's resource has none of them.
 const KEYS: [(Dialect, &[&str]); 1] =
-    [(Dialect::Terraform, &["id", "arn", "region", "self_link", "owner_id", "project"])];
+    [(Dialect::Terraform, &["id", "arn", "region", "self_link", "owner_id", "project", "name"])];
 
 /// What a name is called where it has another one in every type of a dialect.
 const SYNONYMS: [(Dialect, &str, &str); 3] = [
@@ -118,6 +118,13 @@ impl<'k> Side<'k> {
     pub(crate) fn new(kind: &'k Kind, dialect: Dialect, root: &'k Node) -> Self {
         let names = kind.names.get(&dialect).unwrap_or(&NONE);
         Self { kind, dialect, names, root }
+    }
+
+    /// Whether a member is not compared by itself: none of the resource, part of its key, or said in full
+    /// by another.
+    pub(crate) fn is_set_aside(&self, own: &[String]) -> bool {
+        let Some((name, before)) = own.split_last() else { return false };
+        self.is_spoken_for(before, name) || self.is_key(own.len(), name)
     }
 
     /// Whether a member is none of the resource, or another one says what it says.
@@ -215,7 +222,18 @@ pub(crate) fn to_api(kind: &Kind, dialect: Dialect, observed: &Node) -> Node {
             rename(&side, observed, &kind.shape, &[], &[], &mut out);
             tree(out)
         }
-        _ => observed.clone(),
+        _ => unwrapped(kind, observed).clone(),
+    }
+}
+
+/// A resource without the request that holds it under the name of its type.
+fn unwrapped<'n>(kind: &Kind, observed: &'n Node) -> &'n Node {
+    let own = kind.name.rsplit(['/', ':']).next().unwrap_or_default();
+    let Node::Object(members) = observed else { return observed };
+    let mut inner = members.iter().filter(|(name, _)| name.eq_ignore_ascii_case(own));
+    match inner.next() {
+        Some((name, node @ Node::Object(_))) if kind.shape.member(name).is_none() => node,
+        _ => observed,
     }
 }
 

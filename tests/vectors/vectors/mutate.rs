@@ -1,9 +1,12 @@
 //! Nothing may pass by folding everything: each leaf that was compared is changed in turn, and each
 //! change has to be found.
 
-use deployforge_canon::{Canon, Keyed, Node, Number, Parser};
+use deployforge_canon::{Canon, Keyed, Node, Normalise, Number, Parser};
+use deployforge_compare::{Said, compare_across};
+use deployforge_maps::Maps;
 use deployforge_model::Dialect;
 use deployforge_model::path::join;
+use deployforge_policy::Policy;
 
 use crate::support::{Pair, counting};
 
@@ -34,6 +37,60 @@ pub(crate) fn every_change_is_found(pair: &Pair) -> usize {
         );
     }
     changed
+}
+
+/// The same of two states in different words: how many were changed.
+pub(crate) fn every_change_is_found_across(
+    maps: &Maps,
+    expected: Said<'_>,
+    observed: Said<'_>,
+) -> usize {
+    let (canon, policy) = (Canon::default(), Policy::default());
+    let compare = |state: &Node| {
+        let expected = Said { state, ..expected };
+        let asked = (Normalise::Standard, &canon.folds);
+        compare_across(maps, expected, observed, asked, &policy).expect("one kind")
+    };
+    let comparison = compare(expected.state);
+    assert!(counting(&comparison).is_empty(), "not in sync");
+    let aside = maps.aside((expected.dialect, expected.resource_type), expected.state);
+    let skipped: Vec<&str> = comparison
+        .skipped
+        .iter()
+        .map(|one| one.path.as_str())
+        .chain(aside.iter().map(String::as_str))
+        .collect();
+    let mut changed = 0;
+    for (path, mutant) in mutants(expected.state, "") {
+        let covered = skipped.iter().any(|skip| {
+            path.strip_prefix(skip).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        // What was empty was not declared.
+        if covered || at(expected.state, &path).is_none_or(Node::is_hollow) {
+            continue;
+        }
+        changed += 1;
+        assert!(
+            !counting(&compare(&mutant)).is_empty(),
+            "{}: a change of the declared {path} is not found\n{}\n{}",
+            expected.resource_type,
+            mutant.to_json(),
+            observed.state.to_json()
+        );
+    }
+    changed
+}
+
+/// What stands at a path, elements of lists by number.
+fn at<'n>(node: &'n Node, path: &str) -> Option<&'n Node> {
+    deployforge_model::path::segments(path).try_fold(node, |node, segment| match node {
+        Node::Array(items) | Node::Set(items) => items.get(segment.parse::<usize>().ok()?),
+        Node::Keyed(keyed) => {
+            let (_, item) = keyed.entries.iter().find(|(name, _)| **name == *segment)?;
+            Some(keyed.value_field().and_then(|field| item.get(field)).unwrap_or(item))
+        }
+        object => object.get(&segment),
+    })
 }
 
 /// The tree with each leaf changed in turn.
