@@ -177,9 +177,16 @@ impl<'k> Side<'k> {
         if self.dialect == Dialect::Terraform && own.len() == 1 && name == "id" {
             return None;
         }
-        let (found, _) = shape.member(name)?;
         let mut place = at.to_vec();
-        place.push(found.to_owned());
+        match shape.member(name) {
+            Some((found, _)) => place.push(found.to_owned()),
+            // Azure keeps all but the envelope one level below.
+            None => {
+                let (properties, inner) = shape.member("properties")?;
+                let (found, _) = inner.member(name)?;
+                place.extend([properties.to_owned(), found.to_owned()]);
+            }
+        }
         Some(place)
     }
 }

@@ -85,7 +85,13 @@ fn is_of(observation: &Observation, names: &BTreeSet<String>) -> bool {
     let all = std::iter::once(&observation.key.id).chain(&observation.aliases);
     all.into_iter().any(|known| {
         names.iter().any(|name| {
+            // Subscriptions are blanked out on one side.
+            let group = |text: &str| {
+                let text = text.to_ascii_lowercase();
+                text.split_once("/resourcegroups/").map(|(_, rest)| rest.to_owned())
+            };
             known.eq_ignore_ascii_case(name)
+                || group(known).is_some_and(|known| group(name) == Some(known))
                 || (name.starts_with("projects/") && known.ends_with(&format!("/{name}")))
                 || (name.starts_with("https://")
                     && known.len() > 20

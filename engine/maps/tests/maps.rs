@@ -1,0 +1,125 @@
+//! The built-in data holds together, and states of two dialects are put side by side.
+
+use deployforge_canon::{Canon, FoldRules, Node, Parser};
+use deployforge_maps::{Aligned, KindRule, MapError, Maps};
+use deployforge_model::Dialect;
+
+fn node(dialect: Dialect, kind: &str, text: &str) -> Node {
+    let state = Canon::default().value(&mut Parser::default(), dialect, kind, text.as_bytes());
+    state.expect("a state").root
+}
+
+fn align(maps: &Maps, declared: (Dialect, &str, &str), seen: (Dialect, &str, &str)) -> Aligned {
+    maps.align(
+        (declared.0, declared.1),
+        &node(declared.0, declared.1, declared.2),
+        (seen.0, seen.1),
+        &node(seen.0, seen.1, seen.2),
+        &FoldRules::default(),
+    )
+    .expect("one kind")
+}
+
+#[test]
+fn the_built_in_data_holds_together() {
+    let maps = Maps::built_in();
+    assert!(maps.kinds().count() > 200);
+    for (dialect, least) in [
+        (Dialect::Aws, 60),
+        (Dialect::AwsConfig, 60),
+        (Dialect::CloudFormation, 60),
+        (Dialect::Google, 20),
+        (Dialect::Azure, 20),
+        (Dialect::Kubernetes, 20),
+        (Dialect::Terraform, 200),
+    ] {
+        assert!(maps.types(dialect) >= least, "{dialect}: {}", maps.types(dialect));
+    }
+}
+
+#[test]
+fn names_match_whatever_their_spelling_and_the_rest_is_told() {
+    let aligned = align(
+        &Maps::built_in(),
+        (
+            Dialect::Terraform,
+            "aws_autoscaling_group",
+            r#"{"id":"g","max_size":3,"health_check_type":"EC2","force_delete":true,"nonsense":1,"tags":null}"#,
+        ),
+        (
+            Dialect::Aws,
+            "AWS::AutoScaling::AutoScalingGroup",
+            r#"{"AutoScalingGroupName":"g","MaxSize":4,"HealthCheckType":"EC2","MinSize":1}"#,
+        ),
+    );
+    assert_eq!(aligned.expected.to_json(), r#"{"health_check_type":"EC2","max_size":3}"#);
+    assert_eq!(aligned.observed.to_json(), r#"{"health_check_type":"EC2","max_size":4}"#);
+    let unmatched: Vec<&str> = aligned.unmatched.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(unmatched, ["/nonsense"], "what steers the tool is no attribute");
+}
+
+#[test]
+fn what_the_api_could_show_and_does_not_is_absent() {
+    let maps = Maps::built_in();
+    let declared = (Dialect::Terraform, "aws_sqs_queue", r#"{"delay_seconds":5}"#);
+    let aligned = align(&maps, declared, (Dialect::Aws, "AWS::SQS::Queue", "{}"));
+    assert_eq!(aligned.expected.to_json(), r#"{"delay_seconds":5}"#);
+    assert_eq!(aligned.observed.to_json(), "{}");
+    // Unless the reply says that it tells no more.
+    let partial = r#"{"*":{"$deployforge.unresolved":"a part"}}"#;
+    let aligned = align(&maps, declared, (Dialect::Aws, "AWS::SQS::Queue", partial));
+    assert_eq!(aligned.expected.to_json(), "{}");
+    assert_eq!(aligned.unmatched.len(), 1);
+}
+
+#[test]
+fn rules_of_security_groups_are_taken_apart() {
+    let declared = r#"{"ingress":[{"from_port":443,"to_port":443,"protocol":"tcp","cidr_blocks":["10.0.0.0/8","10.1.0.0/16"],"ipv6_cidr_blocks":[],"self":false}]}"#;
+    let seen = r#"{"IpPermissions":[{"IpProtocol":"tcp","FromPort":443,"ToPort":443,"IpRanges":[{"CidrIp":"10.1.0.0/16","Description":"x"},{"CidrIp":"10.0.0.0/8"}],"UserIdGroupPairs":[]}]}"#;
+    let aligned = align(
+        &Maps::built_in(),
+        (Dialect::Terraform, "aws_security_group", declared),
+        (Dialect::Aws, "AWS::EC2::SecurityGroup", seen),
+    );
+    assert_eq!(aligned.expected, aligned.observed);
+    let config = r#"{"configuration":{"ipPermissions":[{"ipProtocol":"tcp","fromPort":443,"toPort":443,"ipRanges":["10.1.0.0/16","10.0.0.0/8"]}]}}"#;
+    let aligned = align(
+        &Maps::built_in(),
+        (Dialect::Terraform, "aws_security_group", declared),
+        (Dialect::AwsConfig, "AWS::EC2::SecurityGroup", config),
+    );
+    assert_eq!(aligned.expected, aligned.observed);
+}
+
+fn kind(text: &str) -> KindRule {
+    serde_json::from_str(text).expect("a kind")
+}
+
+#[test]
+fn kinds_of_ones_own_come_first() {
+    let own = r#"{"kind":"Queue","types":{"terraform":["aws_sqs_queue"],"native":["queue"]},"shape":{"Size":"n","Labels":{"*":"s"}},"names":{"terraform":{"/max_size":"/Size","/comment":null}}}"#;
+    let maps = Maps::with(vec![kind(own)]).expect("it holds together");
+    let aligned = align(
+        &maps,
+        (Dialect::Terraform, "aws_sqs_queue", r#"{"max_size":1,"comment":"x","labels":{"A":"1"}}"#),
+        (Dialect::Native, "queue", r#"{"Size":2,"Labels":{"a":"1"}}"#),
+    );
+    assert_eq!(aligned.expected.to_json(), r#"{"labels":{"A":"1"},"max_size":1}"#);
+    assert_eq!(aligned.observed.to_json(), r#"{"labels":{"a":"1"},"max_size":2}"#);
+    assert!(maps.kind(Dialect::Aws, "AWS::SQS::Queue").is_some(), "other dialects keep theirs");
+}
+
+#[test]
+fn kinds_that_cannot_work_are_refused() {
+    let error = |texts: &[&str]| {
+        Maps::with(texts.iter().map(|text| kind(text)).collect()).expect_err("refused")
+    };
+    let nowhere =
+        error(&[r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"},"absent":{"/B":1}}"#]);
+    assert!(matches!(nowhere, MapError::Nowhere { .. }), "{nowhere}");
+    let shapeless = error(&[r#"{"kind":"Q","types":{"native":["q"]}}"#]);
+    assert!(matches!(shapeless, MapError::NoShape(_)), "{shapeless}");
+    let one = r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"}}"#;
+    let twice = error(&[one, &one.replace("\"Q\"", "\"R\"")]);
+    assert!(matches!(twice, MapError::ClaimedTwice { .. }), "{twice}");
+}
