@@ -9,6 +9,7 @@
 use deployforge_canon::{Fold, FoldRule, FoldRules, Node, TypeFolds};
 use deployforge_model::Dialect;
 use deployforge_model::path::push;
+use serde_json::Value;
 
 use crate::data::{Kind, Maps, folds};
 use crate::names::{self, Side};
@@ -201,19 +202,9 @@ impl Walk<'_> {
             return None;
         }
         if let Some(values) = kind.values_at(&at) {
-            let mut pattern = String::new();
-            own.iter().for_each(|segment| push(&mut pattern, segment));
             let mut asked = values.folds.clone();
             asked.extend(values.absent.as_ref().map(|_| Fold::Default));
-            self.rules.push(FoldRule {
-                dialect: None,
-                resource_type: "*".to_owned(),
-                path: pattern,
-                folds: asked,
-                value: values.absent.clone(),
-                between: None,
-                keys: Vec::new(),
-            });
+            self.ask(&own, false, asked, values.absent.clone());
         }
         // One member of each element: what is declared is a list of these.
         let gathered =
@@ -222,6 +213,9 @@ impl Walk<'_> {
             let of_list = Shape::List(Box::new([shape.clone()]));
             let place = Place { shape: &of_list, at, own };
             return self.value(path, &place, value, found.as_ref());
+        }
+        if shape.free().is_some() || shape.is_map_as_list() {
+            self.ask(&own, true, Vec::new(), None);
         }
         let place = Place { shape, at, own };
         self.value(path, &place, value, found.as_ref())
@@ -407,6 +401,25 @@ impl Walk<'_> {
             }
         }
         partner
+    }
+
+    /// Has folds asked at a place, or below it; none: nothing folds there, as among names that are the
+    /// user's own.
+    fn ask(&mut self, own: &[String], below: bool, folds: Vec<Fold>, value: Option<Value>) {
+        let mut path = String::new();
+        own.iter().for_each(|segment| push(&mut path, segment));
+        if below {
+            path.push_str("/**");
+        }
+        self.rules.push(FoldRule {
+            dialect: None,
+            resource_type: "*".to_owned(),
+            path,
+            folds,
+            value,
+            between: None,
+            keys: Vec::new(),
+        });
     }
 
     fn skip(&mut self, path: &str, value: &Node) -> Option<Both> {

@@ -20,7 +20,7 @@ fn is_name_of(name: &str, full: &str) -> bool {
 pub(super) fn link(a: &str, b: &str) -> bool {
     let (a, b) = (place(a), place(b));
     let (short, long) = if a.len() <= b.len() { (&a, &b) } else { (&b, &a) };
-    !short.is_empty() && !(long.len() == 1 && short != long) && long.ends_with(short)
+    !short.is_empty() && long.len() > 1 && long.ends_with(short)
 }
 
 /// The segments of a link that say which object it is.

@@ -47,11 +47,10 @@ fn statement(node: Node) -> Node {
     let mut out: Vec<(Box<str>, Node)> = Vec::with_capacity(members.len());
     for (name, value) in members {
         let value = match &*name {
-            "Sid" if value.is_hollow() => continue,
+            "Sid" | "Condition" if value.is_hollow() => continue,
             "Action" | "NotAction" => set(listed(value).into_iter().map(lower)),
             "Resource" | "NotResource" => set(listed(value).into_iter()),
             "Principal" | "NotPrincipal" => principal(value),
-            "Condition" if value.is_hollow() => continue,
             "Condition" => condition(value),
             _ => value,
         };

@@ -94,6 +94,9 @@ fn is_zero(node: &Node) -> bool {
     }
 }
 
+const KILO: i128 = 1000;
+const KIBI: i128 = 1024;
+
 /// A quantity of Kubernetes as a whole number of thousandths, exactly.
 /// Source: apimachinery's `resource.Quantity`, suffixes and scientific notation.
 fn quantity_of(node: &Node) -> Option<i128> {
@@ -104,8 +107,6 @@ fn quantity_of(node: &Node) -> Option<i128> {
     };
     let at = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+')));
     let (mantissa, suffix) = text.split_at(at.unwrap_or(text.len()));
-    const KILO: i128 = 1000;
-    const KIBI: i128 = 1024;
     let (times, over): (i128, i128) = match suffix {
         "" => (1, 1),
         "n" => (1, 1_000_000_000),
@@ -125,7 +126,7 @@ fn quantity_of(node: &Node) -> Option<i128> {
         "Ei" => (KIBI.pow(6), 1),
         _ => {
             let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-            let power = KILO.checked_mul(1)?.min(10).checked_pow(exponent.unsigned_abs())?;
+            let power = 10i128.checked_pow(exponent.unsigned_abs())?;
             if exponent < 0 { (1, power) } else { (power, 1) }
         }
     };
