@@ -21,7 +21,7 @@
 mod rules;
 
 use deployforge_model::path::{PathPattern, segments, wildcard};
-use deployforge_model::{FindingKind, Severity, Verdict};
+use deployforge_model::{FindingKind, Severity, Timestamp, Verdict};
 use serde::{Deserialize, Serialize};
 
 pub use rules::{Effect, Expiry, Ignoring, RULE_FOLD, Rule, RuleError, Stage};
@@ -152,6 +152,11 @@ impl Policy {
     /// The same, with rules by which differences do not count.
     pub fn with_ignoring(self, ignoring: Ignoring) -> Self {
         Self { ignoring, ..self }
+    }
+
+    /// Lets go of the rules that have come to their end; their names.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<String> {
+        self.ignoring.expire(now)
     }
 
     /// The rules by which differences do not count.

@@ -182,6 +182,15 @@ impl Rule {
         self.effect.keys().any(|of| *of <= stage)
     }
 
+    /// Why, who says so, and until when.
+    pub fn because(&self) -> String {
+        let Self { reason, owner, .. } = self;
+        match &self.expires {
+            Some(expires) => format!("{reason} ({owner}, until {expires})"),
+            None => format!("{reason} ({owner})"),
+        }
+    }
+
     /// What the history bears of a difference that it suppressed.
     pub fn fold(&self) -> String {
         format!("{RULE_FOLD}{}", self.name)
@@ -199,6 +208,7 @@ pub struct Ignoring {
 struct Ignored {
     fold: Arc<str>,
     when: Arc<str>,
+    because: Arc<str>,
     end: Option<Timestamp>,
     predicate: Arc<dyn Predicate>,
 }
@@ -214,6 +224,7 @@ impl Ignoring {
         let rules = rules.map(|(rule, predicate)| Ignored {
             fold: rule.fold().into(),
             when: rule.when.as_str().into(),
+            because: rule.because().into(),
             end: rule.expires.as_ref().map(Expiry::end),
             predicate,
         });
@@ -241,6 +252,11 @@ impl Ignoring {
             }
         }
         by
+    }
+
+    /// What the rule that the history bears so says of it.
+    pub fn because(&self, fold: &str) -> Option<&str> {
+        self.rules.iter().find(|rule| *rule.fold == *fold).map(|rule| &*rule.because)
     }
 
     /// Whether one of them has come to its end.
