@@ -211,6 +211,11 @@ impl Comparator {
         self.entries().filter(|entry| entry.baseline().is_some()).count()
     }
 
+    /// The policy by which it judges.
+    pub fn policy(&self) -> &deployforge_policy::Policy {
+        &self.context.settings.policy
+    }
+
     /// The seed of keys and fingerprints.
     pub fn seed(&self) -> u64 {
         self.context.settings.seed

@@ -7,9 +7,11 @@
 use std::sync::LazyLock;
 
 use deployforge_canon::{Fold, Keyed, Node, TypeFolds};
-use deployforge_model::path::{join, push};
+use deployforge_model::path::push;
 use deployforge_model::{FindingKind, Mode, UnknownReason};
 use deployforge_policy::Policy;
+
+use crate::score::Weights;
 
 /// How to compare.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +72,8 @@ pub struct Comparison {
     pub leaves: u32,
     /// Declared attributes that were not compared, each at its path, with the reason.
     pub skipped: Vec<Skipped>,
+    /// What the differences weigh.
+    weights: Weights,
 }
 
 /// A part of the declared state that was not compared.
@@ -103,15 +107,25 @@ impl Comparison {
 
     /// Why nothing can be said, if nothing was compared and nothing found.
     pub fn nothing_compared(&self) -> Option<UnknownReason> {
-        let none = !self.skipped.is_empty()
-            && self.compared() == 0
-            && !self.differences.iter().any(Difference::counts);
+        self.nothing_compared_but(self.differences.iter().any(Difference::counts))
+    }
+
+    /// The same where something else decides whether anything that counts was `found`.
+    pub(crate) fn nothing_compared_but(&self, found: bool) -> Option<UnknownReason> {
+        let none = !self.skipped.is_empty() && self.compared() == 0 && !found;
         let unmapped = self.skipped.iter().any(|one| one.why == Skip::Unmapped);
         none.then(|| match (unmapped, self.skipped.iter().any(|one| one.why == Skip::Unresolved)) {
             (true, _) => UnknownReason::Unmapped,
             (false, true) => UnknownReason::Unresolved,
             (false, false) => UnknownReason::WriteOnly,
         })
+    }
+}
+
+impl Comparison {
+    /// The drift score where something else decides which of the differences count.
+    pub(crate) fn score_of(&self, counts: impl Fn(usize) -> bool) -> f64 {
+        self.weights.score(counts)
     }
 }
 
@@ -136,8 +150,9 @@ pub fn compare(
         walk.both(&mut String::new(), expected, observed);
     }
     let leaves = expected.leaves();
-    let score = score(&walk.found, expected, policy, resource_type);
-    Comparison { differences: walk.found, score, leaves, skipped: walk.skipped }
+    let weights = Weights::of(&walk.found, expected, policy, resource_type);
+    let score = weights.score(|at| walk.found[at].counts());
+    Comparison { differences: walk.found, score, leaves, skipped: walk.skipped, weights }
 }
 
 /// Compares the values of one unit, which stands at `path`.
@@ -150,101 +165,6 @@ pub(crate) fn compare_at(
     let mut walk = Walk { options, root: None, found: Vec::new(), skipped: Vec::new() };
     walk.both(&mut path.to_owned(), expected, observed);
     walk.found
-}
-
-/// The drift score of differences where every attribute weighs 1.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Score {
-    deviating: f64,
-    added: f64,
-}
-
-impl Score {
-    pub(crate) fn add(&mut self, difference: &Difference) {
-        if !difference.counts() {
-            return;
-        }
-        match (&difference.expected, &difference.observed) {
-            (Some(expected), _) => self.deviating += f64::from(expected.leaves()),
-            (None, Some(observed)) => self.added += f64::from(observed.leaves()),
-            (None, None) => {}
-        }
-    }
-
-    /// Adds one attribute that has another value.
-    pub(crate) fn add_changed(&mut self) {
-        self.deviating += 1.0;
-    }
-
-    /// The score where so many attributes were declared.
-    pub(crate) fn of(self, leaves: u32) -> f64 {
-        percentage(self.deviating, self.added, f64::from(leaves) + self.added)
-    }
-}
-
-fn percentage(deviating: f64, added: f64, total: f64) -> f64 {
-    if total > 0.0 { (100.0 * (deviating + added) / total).min(100.0) } else { 0.0 }
-}
-
-/// The drift score: of the weight of all declared attributes, the percentage that deviates. An
-/// attribute that was added counts as declared, so that the score of a resource with additions only
-/// is neither zero nor over a hundred.
-fn score(found: &[Difference], expected: &Node, policy: &Policy, resource_type: &str) -> f64 {
-    let weighs = policy.weighs(resource_type);
-    let weigh = |path: &str, node: &Node| {
-        if weighs { weigh(node, path, policy, resource_type) } else { f64::from(node.leaves()) }
-    };
-    let mut deviating = 0.0;
-    let mut added = 0.0;
-    for difference in found.iter().filter(|difference| difference.counts()) {
-        match (&difference.expected, &difference.observed) {
-            (Some(expected), _) => deviating += weigh(&difference.path, expected),
-            (None, Some(observed)) => added += weigh(&difference.path, observed),
-            (None, None) => {}
-        }
-    }
-    let total = weigh("", expected) + added;
-    percentage(deviating, added, total)
-}
-
-/// The sum of the weights of the attributes below `node`.
-fn weigh(node: &Node, path: &str, policy: &Policy, resource_type: &str) -> f64 {
-    let list = |items: &[Node]| -> f64 {
-        items
-            .iter()
-            .enumerate()
-            .map(|(i, item)| weigh(item, &join(path, &i.to_string()), policy, resource_type))
-            .sum()
-    };
-    let named = |members: &[(Box<str>, Node)]| -> f64 {
-        members
-            .iter()
-            .map(|(name, value)| weigh(value, &join(path, name), policy, resource_type))
-            .sum()
-    };
-    match node {
-        Node::Array(items) if !items.is_empty() => list(items),
-        Node::Set(items) if !items.is_empty() => items
-            .iter()
-            .map(|item| {
-                let segment = content_segment(&item.to_json());
-                weigh(item, &join(path, &segment), policy, resource_type)
-            })
-            .sum(),
-        Node::Keyed(keyed) if !keyed.entries.is_empty() => {
-            let field = keyed.value_field();
-            keyed
-                .entries
-                .iter()
-                .map(|(name, item)| {
-                    let value = field.and_then(|field| item.get(field)).unwrap_or(item);
-                    weigh(value, &join(path, name), policy, resource_type)
-                })
-                .sum()
-        }
-        Node::Object(members) if !members.is_empty() => named(members),
-        _ => policy.weight(resource_type, path),
-    }
 }
 
 struct Walk<'a> {
@@ -546,7 +466,7 @@ fn is_permutation(a: &[Node], b: &[Node]) -> bool {
 
 /// How an element of a set is addressed: a text by itself, anything else by its canonical JSON, and
 /// what is long by the start of it and a hash.
-fn content_segment(content: &str) -> String {
+pub(crate) fn content_segment(content: &str) -> String {
     let plain = content
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'))

@@ -48,6 +48,12 @@ impl OpenFinding {
         }
     }
 
+    /// The same, suppressed by what bears this name.
+    pub(crate) fn suppressed(&self, fold: &str) -> Self {
+        let values = (self.expected(), self.observed());
+        Self::new(self.path(), self.kind, values, self.leaves, self.severity, Some(fold))
+    }
+
     /// JSON Pointer from the root of the state.
     pub fn path(&self) -> &str {
         &self.text[..self.path as usize]
@@ -65,7 +71,7 @@ impl OpenFinding {
         self.observed.map(|length| &self.text[start..start + length as usize])
     }
 
-    /// The normaliser that says it means nothing.
+    /// The normaliser that says it means nothing, or the rule: `rule:NAME`.
     pub fn fold(&self) -> Option<&str> {
         self.fold.map(|length| &self.text[self.text.len() - usize::from(length)..])
     }

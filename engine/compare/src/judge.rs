@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::across::Said;
 use crate::claim::Claim;
-use crate::diff::{Comparison, Difference};
 use crate::entry::{Across, Entry, Identity, Owner, Unseen};
 use crate::findings::OpenFinding;
+use crate::judgement::Judgement;
 use crate::order::{Order, latest, order};
 use crate::output::{Head, Output, RejectRow, Subject};
 use crate::rows::BaselineRow;
@@ -21,62 +21,6 @@ use deployforge_model::{
 /// The hash under which the history knows a state, given as canonical JSON text.
 pub fn state_hash(key: &[u8; 32], text: &[u8]) -> Box<str> {
     blake3::keyed_hash(key, text).to_hex()[..32].into()
-}
-
-/// A judgement before it is compared with what was known.
-#[derive(Debug)]
-pub(crate) struct Judgement {
-    pub(crate) verdict: Option<Verdict>,
-    pub(crate) reason: Option<UnknownReason>,
-    pub(crate) score: f64,
-    pub(crate) findings: Vec<OpenFinding>,
-}
-
-impl Judgement {
-    fn plain(verdict: Option<Verdict>) -> Self {
-        let score = if verdict == Some(Verdict::Missing) { 100.0 } else { 0.0 };
-        Self { verdict, reason: None, score, findings: Vec::new() }
-    }
-    pub(crate) fn unknown(reason: UnknownReason) -> Self {
-        Self { reason: Some(reason), ..Self::plain(Some(Verdict::Unknown)) }
-    }
-
-    /// What a comparison says of a resource.
-    pub(crate) fn of(context: &Context, resource_type: &str, comparison: Comparison) -> Self {
-        let nothing = comparison.nothing_compared();
-        let finding = |difference| finding_of(context, resource_type, &difference);
-        let findings: Vec<_> = comparison.differences.into_iter().map(finding).collect();
-        match nothing {
-            Some(reason) => Self { findings, ..Self::unknown(reason) },
-            None => Self::found(findings, comparison.score),
-        }
-    }
-
-    /// What findings say of a resource.
-    pub(crate) fn found(findings: Vec<OpenFinding>, score: f64) -> Self {
-        let drifted = findings.iter().any(OpenFinding::counts);
-        let verdict = Some(if drifted { Verdict::Drifted } else { Verdict::InSync });
-        Self { verdict, reason: None, score, findings }
-    }
-}
-
-/// The finding that a difference is.
-pub(crate) fn finding_of(
-    context: &Context,
-    resource_type: &str,
-    difference: &Difference,
-) -> OpenFinding {
-    let Difference { path, kind, expected, observed, leaves, fold } = difference;
-    let text = |node: &Option<Node>| node.as_ref().map(Node::to_json);
-    let (expected, observed) = (text(expected), text(observed));
-    OpenFinding::new(
-        path,
-        *kind,
-        (expected.as_deref(), observed.as_deref()),
-        *leaves,
-        context.settings.policy.severity(resource_type, path, *kind),
-        fold.map(deployforge_canon::Fold::name),
-    )
 }
 
 /// Everything at hand while one observation is judged.
@@ -369,7 +313,11 @@ impl<'a, 'b> Judge<'a, 'b> {
         let expected = Said { dialect: of.0, resource_type: of.1, state: expected };
         let observed = Said { dialect, resource_type, state: observed };
         match self.context.compare_said(self.entry, expected, observed) {
-            Some(comparison) => Judgement::of(self.context, of.1, comparison),
+            Some(comparison) => {
+                let identity = self.identity();
+                let subject = self.head(identity.as_deref()).subject;
+                Judgement::of(self.context, &subject, of.1, &comparison)
+            }
             None => Judgement::unknown(UnknownReason::Unmapped),
         }
     }

@@ -16,12 +16,14 @@ use deployforge_model::{FindingKind, Frame, Timestamp, Transition, UnknownReason
 use crate::chunks::Columns;
 use crate::claim::tree;
 use crate::columns::COLUMN_BYTES;
-use crate::diff::{DiffOptions, Score, compare_at};
+use crate::diff::{DiffOptions, compare_at};
 use crate::entry::Entry;
 use crate::findings::{Findings, OpenFinding};
-use crate::judge::{Judgement, finding_of, subject};
+use crate::judge::subject;
+use crate::judgement::{Judgement, finding_of, ignore};
 use crate::route::{NOTHING, Routed, Routes};
 use crate::rows::BaselineRow;
+use crate::score::Score;
 use crate::shard::{Context, Shard, Tools};
 use crate::verdicts::{Told, Verdicts};
 
@@ -436,7 +438,8 @@ impl Prepare<'_> {
         let (mut state, mut copied) = (String::new(), 0);
         let Tools { parser, differing, .. } = tools;
         let mut findings = Vec::with_capacity(differing.len());
-        let mut score = Score::default();
+        // What each finding adds to the score: a rule may take it out again.
+        let mut scores = Vec::with_capacity(differing.len());
         for Differing { unit, declared, observed } in differing.iter() {
             let path = context.shapes.path(entry.attributes, *unit)?;
             let span = match (declared, expected.starts().get(*unit as usize)) {
@@ -451,7 +454,7 @@ impl Prepare<'_> {
                 && let Some((was, is)) = plainly_differ(was_text, is_text)
             {
                 findings.push(changed(context, kind, path, was, is));
-                score.add_changed();
+                scores.push(Score::CHANGED);
                 continue;
             }
             let was = canon.unit(parser, seed, dialect, kind, path, was_text, true).ok()?;
@@ -462,13 +465,20 @@ impl Prepare<'_> {
                 copied = start + was_text.len();
             }
             for difference in &compare_at(path, &was, &is, options) {
-                score.add(difference);
+                scores.push(Score::one(difference));
                 findings.push(finding_of(context, kind, difference));
             }
         }
         if keep {
             state.push_str(std::str::from_utf8(&whole[copied..]).ok()?);
         }
+        let key = key(self.frame, row, entry, expected);
+        let subject = subject(context, entry, key, expected.address(), dialect);
+        let ignored = ignore(context, &subject, &mut findings);
+        let each = scores.into_iter().zip(&findings);
+        let score = each
+            .filter(|(_, finding)| !ignored || finding.counts())
+            .fold(Score::default(), |all, (one, _)| all.and(one));
         let judgement = Judgement::found(findings, score.of(expected.leaves()));
         Some(Compared {
             judgement,
@@ -525,10 +535,12 @@ impl Prepare<'_> {
             return Compared { judgement, state: None, checks: 0, collision: false, rows: None };
         };
         let comparison = self.context.compare(entry, (dialect, kind), &was.root, &is);
+        let key = key(self.frame, row, entry, expected);
+        let subject = subject(self.context, entry, key, expected.address(), dialect);
         Compared {
             checks: u64::from(comparison.leaves),
             collision: suspect && !comparison.differences.is_empty(),
-            judgement: Judgement::of(self.context, kind, comparison),
+            judgement: Judgement::of(self.context, &subject, kind, &comparison),
             state: settings.tables.keep_states().then(|| is.to_json()),
             rows: None,
         }

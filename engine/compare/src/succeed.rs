@@ -23,7 +23,8 @@ use crate::across::Said;
 use crate::comparator::{Comparator, SHARDS};
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
-use crate::judge::{Judgement, conclude, head, settle, state_hash, told};
+use crate::judge::{conclude, head, settle, state_hash, subject, told};
+use crate::judgement::Judgement;
 use crate::output::{Head, Output};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Settings, Shard, Tools};
@@ -138,7 +139,8 @@ fn judge_text(
     let declared = Said { dialect, resource_type: kind, state: &expected };
     let said = Said { dialect: seen.0, resource_type: seen.1, state: &observed };
     let comparison = context.compare_said(entry, declared, said)?;
-    let judgement = Judgement::of(context, kind, comparison);
+    let subject = subject(context, entry, row.parts(), row.address(), dialect);
+    let judgement = Judgement::of(context, &subject, kind, &comparison);
     entry.canonical = State { root: observed }.fingerprint(&context.seed);
     entry.set_settled(true);
     put(context, entry, row, judgement, one.state_hash.clone(), origin, out);
@@ -365,7 +367,8 @@ impl Heir<'_> {
         };
         let (expected, observed) = (&expected.root, &observed.root);
         let comparison = self.context.compare(entry, (dialect, kind), expected, observed);
-        Next::Judged(Judgement::of(self.context, kind, comparison))
+        let subject = subject(self.context, entry, now.parts(), now.address(), dialect);
+        Next::Judged(Judgement::of(self.context, &subject, kind, &comparison))
     }
 
     /// Who a resource is that no baseline declares any more.

@@ -1,8 +1,12 @@
 //! The command line as data: what may be typed, with its help. What it means is in `commands`.
 
+mod rules;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub(crate) use self::rules::{Rules, RulesFrom, Since};
 
 /// Finds where cloud resources differ from what they should be, keeps the history, answers SQL.
 #[derive(Debug, Parser)]
@@ -56,6 +60,8 @@ pub(crate) enum Command {
     Bench(Bench),
     #[command(subcommand)]
     Baseline(Baseline),
+    #[command(subcommand)]
+    Rules(Rules),
     Query(Query),
     Sql(Sql),
     Events(Events),
@@ -304,10 +310,13 @@ pub(crate) struct Audit {
     /// Write the result to a file instead of stdout.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
+    /// Files of rules: what they ignore at detection does not count.
+    #[arg(long, num_args = 1.., value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) rules: Vec<PathBuf>,
     /// Keep the result in the history.
     #[arg(long)]
     pub(crate) record: bool,
-    /// The configuration file, for policies, environments and array rules.
+    /// The configuration file, for policies, rules, environments and array rules.
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) config: Option<PathBuf>,
     /// Rows of the table at most; JSON always lists all.

@@ -3,6 +3,7 @@
 //! What is said of a file never repeats its values: passwords and tokens may stand beside what is wrong.
 
 mod check;
+pub(crate) mod rules;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -40,6 +41,7 @@ pub(crate) struct ConfigFile {
     pub(crate) kinds: Vec<KindRule>,
     pub(crate) environments: Vec<Environment>,
     pub(crate) policy: PolicyRules,
+    pub(crate) rules: Vec<rules::RuleEntry>,
     pub(crate) commit: CommitConfig,
     pub(crate) history: HistoryConfig,
     pub(crate) tier: Option<crate::cli::Tier>,
@@ -230,11 +232,11 @@ impl HistoryConfig {
 pub(crate) fn load(path: &Path) -> Result<ConfigFile, CommandError> {
     let text =
         std::fs::read_to_string(path).map_err(|error| CommandError::io(path.display(), &error))?;
-    let config = parse(&text).map_err(|mut error| {
+    let named = |mut error: CommandError| {
         error.message = format!("{}: {}", path.display(), error.message);
         error
-    })?;
-    Ok(config)
+    };
+    parse(&text).and_then(|config| config.with_rules(&[])).map_err(named)
 }
 
 fn parse(text: &str) -> Result<ConfigFile, CommandError> {

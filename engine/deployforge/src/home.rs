@@ -114,10 +114,14 @@ impl Home {
         Ok(purpose)
     }
 
+    /// Opens a data directory if there is one.
+    pub(crate) fn open_if_there(&self) -> Result<Option<DataDir>, CommandError> {
+        Ok(DataDir::open_with(&self.root, self.store.clone())?)
+    }
+
     /// Opens a data directory that must exist.
     pub(crate) fn open_existing(&self) -> Result<DataDir, CommandError> {
-        let opened = DataDir::open_with(&self.root, self.store.clone())?;
-        opened.ok_or_else(|| match &self.store {
+        self.open_if_there()?.ok_or_else(|| match &self.store {
             Some(store) => CommandError::new(format!("nothing is kept in {store} yet"))
                 .hint("`deployforge baseline import` or `run` with this store makes a beginning")
                 .hint("name another with --store or DEPLOYFORGE_STORE"),

@@ -1,11 +1,13 @@
 //! The report of an audit: the JSON contract, the table, the exit code.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
 
 use deployforge_canon::{Fold, Node};
 use deployforge_compare::{Comparator, OpenFinding, ResourceView};
 use deployforge_model::{ResourceKey, Severity, UnknownReason, Verdict};
+use deployforge_policy::Ignoring;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -32,8 +34,10 @@ pub(crate) struct Summary {
     pub(crate) unknown: u64,
     /// Findings that count.
     pub(crate) findings: u64,
-    /// Differences that a normaliser suppressed.
+    /// Differences that a normaliser or a rule suppressed.
     pub(crate) suppressed: u64,
+    /// The same by what suppressed them: a normaliser, or `rule:NAME`.
+    pub(crate) suppressed_by: BTreeMap<String, u64>,
     /// The share of resources that could be judged, 0 to 1.
     pub(crate) coverage: f64,
     /// The mean drift score of what was checked or is missing.
@@ -60,26 +64,27 @@ pub(crate) struct ResourceReport {
     pub(crate) score: f64,
     pub(crate) severity: Option<Severity>,
     pub(crate) findings: Vec<FindingReport>,
-    /// What a normaliser suppressed, where that was asked for.
+    /// What a normaliser or a rule suppressed, where that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) suppressed: Vec<SuppressedReport>,
 }
 
-/// A difference that a normaliser suppressed.
+/// A difference that a normaliser or a rule suppressed.
 #[derive(Debug, Serialize)]
 pub(crate) struct SuppressedReport {
     #[serde(flatten)]
     pub(crate) finding: FindingReport,
-    /// The normaliser.
+    /// The normaliser, or `rule:NAME`.
     pub(crate) fold: String,
     /// What it says.
-    pub(crate) because: &'static str,
+    pub(crate) because: String,
 }
 
 impl SuppressedReport {
-    fn new(finding: FindingReport, fold: &str) -> Self {
+    fn new(finding: FindingReport, fold: &str, ignoring: &Ignoring) -> Self {
         let known = Fold::ALL.iter().find(|one| one.name() == fold);
-        let because = known.map_or("", |fold| fold.meaning().trim());
+        let because = known.map(|fold| fold.meaning().trim()).or(ignoring.because(fold));
+        let because = because.unwrap_or_default().to_owned();
         Self { finding, fold: fold.to_owned(), because }
     }
 }
@@ -125,8 +130,12 @@ impl Summary {
             if finding.counts() {
                 self.findings += 1;
                 self.by_severity.add(finding.severity);
-            } else if finding.fold().is_some() {
+            } else if let Some(fold) = finding.fold() {
                 self.suppressed += 1;
+                match self.suppressed_by.get_mut(fold) {
+                    Some(count) => *count += 1,
+                    None => _ = self.suppressed_by.insert(fold.to_owned(), 1),
+                }
             }
         }
         if matches!(resource.verdict, Verdict::Missing | Verdict::Unmanaged)
@@ -200,6 +209,7 @@ impl Report {
     pub(crate) fn of(comparator: &Comparator, explain: bool) -> Self {
         let concerned = |resource: &ResourceView<'_>| resource.declared || resource.seen;
         let summary = Summary::of(comparator.resources().filter(concerned));
+        let ignoring = comparator.policy().ignoring();
         let mut resources: Vec<ResourceReport> = comparator
             .resources()
             .filter(concerned)
@@ -217,7 +227,7 @@ impl Report {
                 let suppressed = resource.findings.iter().filter(|_| explain);
                 let mut suppressed: Vec<SuppressedReport> = suppressed
                     .filter_map(|one| {
-                        Some(SuppressedReport::new(FindingReport::of(one), one.fold()?))
+                        Some(SuppressedReport::new(FindingReport::of(one), one.fold()?, ignoring))
                     })
                     .collect();
                 suppressed.sort_by(|a, b| a.finding.path.cmp(&b.finding.path));
@@ -384,7 +394,7 @@ pub(crate) fn of_comparison(
             Some(fold) => {
                 suppressed += 1;
                 if explain {
-                    explained.push(SuppressedReport::new(finding, fold.name()));
+                    explained.push(SuppressedReport::new(finding, fold.name(), policy.ignoring()));
                 }
             }
             None => findings.push(finding),

@@ -17,7 +17,7 @@ use deployforge_state::{DataDir, Manifest};
 use tokio::runtime::Runtime;
 
 use crate::cli::{Judge, Normalise as NormaliseFlag};
-use crate::config::ConfigFile;
+use crate::config::{self, ConfigFile};
 use crate::error::CommandError;
 
 /// Fills bytes from the system's random source.
@@ -68,9 +68,10 @@ pub(crate) fn canon(config: &ConfigFile, keys: &HashKeys) -> Result<Canon, Comma
     })
 }
 
-/// The policy of a configuration.
+/// The policy of a configuration, with the rules that apply now.
 pub(crate) fn policy(config: &ConfigFile) -> Result<Policy, CommandError> {
-    Ok(Policy::new(&config.policy, config.environments.clone())?)
+    let policy = Policy::new(&config.policy, config.environments.clone())?;
+    Ok(policy.with_ignoring(config::rules::ignoring(config, clock().now())?))
 }
 
 /// Normalisation as the flag, else the configuration says.
@@ -127,7 +128,17 @@ pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
         deployforge_canon::VERSION,
         settings.canon.folds.stamp()
     );
-    blake3::hash(all.as_bytes()).to_hex()[..32].to_owned()
+    with_ignoring(&blake3::hash(all.as_bytes()).to_hex()[..32], &settings.policy)
+}
+
+/// The same hash with the rules that apply now: they end to apply one by one.
+pub(crate) fn with_ignoring(rules: &str, policy: &Policy) -> String {
+    let rest = rules.split('-').next().unwrap_or_default();
+    let ignoring = policy.ignoring();
+    if ignoring.is_empty() {
+        return rest.to_owned();
+    }
+    format!("{rest}-{}", &blake3::hash(ignoring.stamp().as_bytes()).to_hex()[..32])
 }
 
 /// Key parts from the flags.

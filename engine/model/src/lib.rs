@@ -23,6 +23,7 @@ mod hashed;
 mod key;
 mod observation;
 pub mod path;
+mod predicate;
 pub mod schema;
 mod seed;
 mod special;
@@ -39,6 +40,7 @@ pub use observation::{
     Dialect, Evidence, MemberKind, Observation, Presence, Record, Reject, RejectCode, Scope,
     SourcePosition, StateForm, StateMember, StateText, Sweep, UNRESOLVED_MEMBER,
 };
+pub use predicate::Predicate;
 pub use seed::Seed;
 pub use special::{WIDE, same, special};
 pub use time::{Clock, FixedClock, SystemClock, Timestamp, TimestampError};

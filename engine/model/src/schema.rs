@@ -161,6 +161,29 @@ pub fn findings() -> SchemaRef {
     SCHEMA.clone()
 }
 
+/// What a rule's expression may speak of: the columns of a finding that say the same of it whenever it
+/// is judged, each as the table `findings` has it. When and from which source it was reported is not
+/// among them: what is judged again, such as after a change of rules, has no source of its own.
+pub fn rule_columns() -> SchemaRef {
+    // Asked for with each resource that drifts.
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let mut fields = key_fields();
+        fields.extend([
+            utf8("address", true),
+            utf8("environment", false),
+            utf8("path", false),
+            utf8("kind", false),
+            utf8("expected", true),
+            utf8("observed", true),
+            int("leaves"),
+            utf8("severity", false),
+            utf8("baseline", false),
+        ]);
+        schema(fields)
+    });
+    SCHEMA.clone()
+}
+
 /// Table `verdicts`: transitions of verdicts, append-only. A null `verdict` says that the resource
 /// is no longer known: it was unmanaged and is gone. `state_hash` is a keyed hash of the canonical
 /// observed state, null where that is the baseline's own state. `observed_at` is when the verdict

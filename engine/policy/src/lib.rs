@@ -2,10 +2,13 @@
 //!
 //! A [`Policy`] says how much an attribute weighs in the drift score ([`Policy::weight`]), how severe
 //! a finding is ([`Policy::severity`]), and to which environment a resource belongs
-//! ([`Policy::environment`]). Rules are tried in order; the first that fits decides.
+//! ([`Policy::environment`]). These are tried in order; the first that fits decides. A [`Rule`] says which
+//! findings are to be ignored, by whom, why and until when; [`Ignoring`] applies those that ignore at
+//! detection.
 //!
-//! What is deliberately absent: any I/O, any clock, any reading of configuration files (the rules
-//! are plain serde types that the binary fills).
+//! What is deliberately absent: any I/O, any clock, any SQL (a rule's expression comes as a
+//! [`Predicate`](deployforge_model::Predicate)), any reading of configuration files (the rules are plain
+//! serde types that the binary fills).
 //!
 //! ```
 //! use deployforge_model::{FindingKind, Severity};
@@ -15,9 +18,13 @@
 //! assert!((policy.weight("AWS::S3::Bucket", "/tags/Owner") - 1.0).abs() < 1e-9);
 //! ```
 
+mod rules;
+
 use deployforge_model::path::{PathPattern, segments, wildcard};
-use deployforge_model::{FindingKind, Severity, Verdict};
+use deployforge_model::{FindingKind, Severity, Timestamp, Verdict};
 use serde::{Deserialize, Serialize};
+
+pub use rules::{Effect, Expiry, Ignoring, RULE_FOLD, Rule, RuleError, Stage};
 
 /// How much attributes weigh in the drift score.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -100,6 +107,7 @@ pub struct Policy {
     weights: Vec<(String, PathPattern, f64)>,
     severities: Vec<(String, PathPattern, Option<FindingKind>, Severity)>,
     environments: Vec<Environment>,
+    ignoring: Ignoring,
 }
 
 /// The environment of what no environment takes.
@@ -137,7 +145,23 @@ impl Policy {
                 .map(|r| (r.resource_type.clone(), pattern(&r.path), r.kind, r.severity))
                 .collect(),
             environments,
+            ignoring: Ignoring::default(),
         })
+    }
+
+    /// The same, with rules by which differences do not count.
+    pub fn with_ignoring(self, ignoring: Ignoring) -> Self {
+        Self { ignoring, ..self }
+    }
+
+    /// Lets go of the rules that have come to their end; their names.
+    pub fn expire(&mut self, now: Timestamp) -> Vec<String> {
+        self.ignoring.expire(now)
+    }
+
+    /// The rules by which differences do not count.
+    pub fn ignoring(&self) -> &Ignoring {
+        &self.ignoring
     }
 
     /// Whether any weight rule speaks of this type: if not, every attribute weighs 1.

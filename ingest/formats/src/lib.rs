@@ -50,6 +50,7 @@ mod evidence;
 mod foreign;
 mod framing;
 mod google;
+mod ignored;
 mod json;
 mod kubernetes;
 mod lines;
@@ -69,6 +70,7 @@ pub mod terraform;
 pub mod terraform_json;
 mod yaml;
 
+pub use ignored::{IgnoreFormat, Ignored, IgnoredRules, ignored_rules};
 pub use lines::{LineReader, Lines, Parsed};
 pub use options::{Format, KeyDefaults, Limits, ReadOptions, Side, UnknownFormat, split_prefix};
 pub use reader::{ReadSummary, Reader};

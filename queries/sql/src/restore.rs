@@ -92,7 +92,7 @@ impl Session {
 }
 
 /// Views and dictionaries as plain text columns, whatever the query engine chose.
-fn plain(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SqlError> {
+pub(crate) fn plain(batches: Vec<RecordBatch>) -> Result<Vec<RecordBatch>, SqlError> {
     let failed = |error: arrow::error::ArrowError| SqlError::Query(error.to_string());
     batches
         .into_iter()

@@ -2,7 +2,9 @@
 //! same findings, byte for byte; and these are the generator's truth.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use deployforge_canon::{Canon, Normalise};
 use deployforge_compare::{
     Baseline, BaselineBuilder, BatchOrigin, Comparator, LevelSwitch, Output, Owner, Scrubbed,
@@ -11,10 +13,10 @@ use deployforge_compare::{
 use deployforge_formats::{LineReader, ReadOptions, Reader};
 use deployforge_inventory::{Envelope, Inventory, Options};
 use deployforge_model::{
-    BaselineInfo, BaselineKind, Block, ObservationBatch, ObservationBatchBuilder, Record,
-    Timestamp, Transition,
+    BaselineInfo, BaselineKind, Block, ObservationBatch, ObservationBatchBuilder, Predicate,
+    Record, Timestamp, Transition,
 };
-use deployforge_policy::Policy;
+use deployforge_policy::{Effect, Ignoring, Policy, PolicyRules, Rule, Stage, WeightRule};
 
 const SEED: u64 = 3;
 const NOW: Timestamp = Timestamp(1_900_000_000_000_000);
@@ -88,12 +90,21 @@ fn baseline(text: &[u8], frames: bool) -> Baseline {
 }
 
 fn comparator(baseline: &Baseline, levels: LevelSwitch, tier: Tier) -> Comparator {
+    comparator_by(Policy::default(), baseline, levels, tier)
+}
+
+fn comparator_by(
+    policy: Policy,
+    baseline: &Baseline,
+    levels: LevelSwitch,
+    tier: Tier,
+) -> Comparator {
     let settings = Settings {
         seed: SEED,
         hash_key: [1; 32],
         canon: Canon::default(),
         maps: deployforge_maps::SharedMaps::default(),
-        policy: Policy::default(),
+        policy,
         mode: None,
         normalise: Normalise::Standard,
         tables: Tables::ALL,
@@ -198,6 +209,63 @@ fn every_way_gives_the_same() {
         let mut first = comparator(&foreign, LEVELS[0], Tier::Full);
         let output = short(&mut first, &[&base], 1 << 16, 2);
         assert_eq!((output.transitions(), output.levels.canonical), (0, 600), "the first pass");
+    }
+}
+
+/// Holds of every other path, and of what stands in one region whatever differs.
+#[derive(Debug)]
+struct Alternate;
+
+impl Predicate for Alternate {
+    fn holds(&self, findings: &RecordBatch) -> BooleanArray {
+        let text = |name: &str| findings.column_by_name(name).expect("a column").as_string::<i32>();
+        let (path, region, baseline) = (text("path"), text("region"), text("baseline"));
+        let holds = |row: usize| {
+            assert_eq!(baseline.value(row), "b");
+            path.value(row).len() % 2 == 0 || region.value(row).ends_with('1')
+        };
+        (0..findings.num_rows()).map(|row| Some(holds(row))).collect()
+    }
+}
+
+#[test]
+fn rules_hide_the_same_whichever_way() {
+    let rule = Rule {
+        name: "some".to_owned(),
+        when: String::new(),
+        effect: [(Stage::Detect, Effect::Ignore)].into(),
+        owner: String::new(),
+        reason: String::new(),
+        expires: None,
+        permanent: true,
+    };
+    let predicate: Arc<dyn Predicate> = Arc::new(Alternate);
+    let ignoring = Ignoring::new([(&rule, predicate)], NOW);
+    let weights = vec![WeightRule { resource_type: "*".into(), path: "/**".into(), weight: 0.5 }];
+    let weighing = PolicyRules { weights, severities: Vec::new() };
+    let weighing = Policy::new(&weighing, Vec::new()).expect("a policy");
+    let plain = Policy::default().with_ignoring(ignoring.clone());
+    let weighing = weighing.with_ignoring(ignoring);
+    let options = Options { resources: 600, seed: 11, ..Options::default() };
+    let (base, _) = items(options);
+    let round = |round, drift| items(Options { round, drift, change: 0.1, ..options }).0;
+    let (one, two, three) = (round(1, 0.3), round(2, 0.2), round(3, 0.0));
+    let rounds: [&[u8]; 4] = [&base, &one, &two, &three];
+    let declared = baseline(&base, true);
+    let by = |levels, tier| comparator_by(plain.clone(), &declared, levels, tier);
+    let output = long(&mut by(LEVELS[0], Tier::Full), &rounds);
+    let hidden = output.findings().filter(|row| row.fold == Some("rule:some"));
+    let (hidden, all) = (hidden.count(), output.findings().count());
+    assert!(hidden > 50 && all > hidden + 50, "{hidden} of {all}");
+    let want = rows(&output);
+    let mut weighed = comparator_by(weighing, &declared, LEVELS[0], Tier::Full);
+    assert_eq!(rows(&short(&mut weighed, &rounds, 1 << 14, 2)), want, "all weigh the same");
+    for levels in LEVELS {
+        for tier in [Tier::Full, Tier::Lite] {
+            let got = rows(&short(&mut by(levels, tier), &rounds, 1 << 14, 3));
+            let diff: Vec<_> = want.symmetric_difference(&got).take(4).collect();
+            assert!(diff.is_empty(), "{levels:?} {tier:?}: {diff:#?}");
+        }
     }
 }
 

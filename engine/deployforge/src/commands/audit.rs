@@ -26,6 +26,8 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
         Some(path) => config::load(path)?,
         None => ConfigFile::default(),
     };
+    let config = config.with_rules(&args.rules)?;
+    config::rules::warn_expired(&config, setup::clock().now());
     let names: Vec<&str> =
         args.baselines.iter().filter_map(|spec| spec.strip_prefix('@')).collect();
     let dir = if args.record {

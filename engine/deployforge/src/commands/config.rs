@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::{Cli, Config};
 use crate::config::{self, ConfigFile, SourceConfig};
 use crate::error::{CommandResult, Outcome};
-use crate::{home, render};
+use crate::{home, render, setup};
 
 pub(super) fn run(cli: &Cli, command: &Config) -> CommandResult {
     match command {
@@ -25,6 +25,11 @@ fn check(cli: &Cli, file: &Path) -> CommandResult {
         error.message = format!("{}: {}", file.display(), error.message);
         error
     })?;
+    config::rules::ignoring(&config, setup::clock().now()).map_err(|mut error| {
+        error.message = format!("{}: {}", file.display(), error.message);
+        error
+    })?;
+    config::rules::warn_expired(&config, setup::clock().now());
     let summary = render::safe(&summary(&config, store));
     anstream::println!("{}: ok ({summary})", file.display());
     Ok(Outcome::Ok)
@@ -47,6 +52,8 @@ fn summary(config: &ConfigFile, store: Option<&str>) -> String {
         0 => "no environments".to_owned(),
         count => render::count(count as u64, "environment"),
     });
+    let rules = config.rules().count();
+    parts.extend((rules > 0).then(|| render::count(rules as u64, "rule")));
     parts.extend(config.listen.map(|at| format!("listen {at}")));
     parts.extend(config.events.as_ref().map(|events| format!("events to {}", events.topic)));
     let store = store.or(config.store.as_deref());

@@ -11,6 +11,7 @@ mod generate;
 mod query;
 mod reload;
 mod repl;
+mod rules;
 mod run;
 mod stream;
 mod versions;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: &Cli) -> CommandResult {
         Command::Diff(args) => diff::run(args),
         Command::Bench(args) => bench::run(cli, args),
         Command::Baseline(command) => baseline::run(cli, command),
+        Command::Rules(command) => rules::run(cli, command),
         Command::Query(args) => query::run(cli, args),
         Command::Events(args) => events::run(cli, args),
         Command::Sql(_) => repl::run(cli),

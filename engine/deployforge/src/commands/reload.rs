@@ -3,6 +3,7 @@
 use crate::cli::{Cli, Run};
 use crate::config::{self, ConfigFile, KafkaConfig, SourceConfig};
 use crate::error::CommandError;
+use crate::setup;
 
 /// What the file says now, if all that it changes can change without a restart.
 pub(super) fn read_again(
@@ -16,6 +17,7 @@ pub(super) fn read_again(
     let mut now = config::load(path)?;
     super::run::apply_flags(args, &mut now)?;
     config::check_together(&now)?;
+    config::rules::warn_expired(&now, setup::clock().now());
     let fixed = [
         ("data_dir", cli.data_dir.is_some() || before.data_dir == now.data_dir),
         ("store", cli.store.is_some() || before.store == now.store),

@@ -37,6 +37,7 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
     };
     apply_flags(args, &mut config)?;
     config::check_together(&config)?;
+    config::rules::warn_expired(&config, setup::clock().now());
     let home = Home::of(cli, &config)?;
     if config.sources.iter().any(SourceConfig::is_stream) {
         return super::worker::run(cli, args, &config, &home);
@@ -304,7 +305,11 @@ impl Stream<'_> {
 
     fn look_for_newer(&mut self) -> Result<(), CommandError> {
         match self.versions.as_mut().and_then(|(versions, _)| versions.poll()) {
-            Some(newer) => self.succeed(newer, Rules::Same),
+            Some(newer) => {
+                let now = self.versions.as_ref().map(|(versions, _)| &versions.stamp().rules);
+                let same = now == Some(&newer.before.rules);
+                self.succeed(newer, if same { Rules::Same } else { Rules::Changed })
+            }
             None => Ok(()),
         }
     }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use super::reload;
 use super::stream::stored;
-use crate::config::BaselineRef;
+use crate::config::{BaselineRef, rules};
 use crate::error::CommandError;
 use crate::{render, setup};
 
@@ -136,6 +136,9 @@ impl Versions {
                 }
             };
         }
+        if self.begins_without_expired() {
+            return None;
+        }
         let baselines = match self.look()? {
             Ok(baselines) => baselines,
             Err(error) => return self.warn(error.message),
@@ -175,6 +178,29 @@ impl Versions {
         let loaded = load_beside(self.dir.beside(), baselines, settings.clone());
         self.coming = Some(Coming { loaded, other: Some(Other { wanted, settings, rules }) });
         Ok(true)
+    }
+
+    /// Begins to load what is judged by without rules that have come to their end, if there are any: what
+    /// they had hidden is judged again.
+    fn begins_without_expired(&mut self) -> bool {
+        let now = setup::clock().now();
+        if self.looked.elapsed() < LOOK || !self.settings.policy.ignoring().has_expired(now) {
+            return false;
+        }
+        self.looked = Instant::now();
+        let mut settings = self.settings.clone();
+        for name in settings.policy.expire(now) {
+            rules::say_expired(&format!("`{name}` has expired"));
+            tracing::warn!(event = "rule_expired", rule = name, "a rule has expired");
+        }
+        let stamp = setup::with_ignoring(&self.stamp.rules, &settings.policy);
+        match self.renew(self.wanted.clone(), settings, stamp) {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.warn(error.message);
+                false
+            }
+        }
     }
 
     /// The newest versions, when it is time to look again and, where that means a store, it has answered:

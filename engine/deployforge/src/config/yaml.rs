@@ -5,11 +5,12 @@
 
 use std::net::SocketAddr;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter as _};
 
-use super::{ConfigFile, SCHEMA};
+use super::SCHEMA;
 use crate::error::CommandError;
 
 /// Characters of a name of the file's own that is repeated.
@@ -18,7 +19,7 @@ const NAME_CHARS: usize = 60;
 /// Names that are told as the nearest to an unknown one are at least as near.
 const NEAR: f64 = 0.8;
 
-pub(super) fn read(text: &str) -> Result<ConfigFile, CommandError> {
+pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, CommandError> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| told(text, &error))
 }
@@ -213,7 +214,9 @@ mod tests {
             ("baselines: [{name: a, version: hunter2}]\n", "(baselines)", "a whole number"),
             ("--- hunter2\n", "line ", ""),
         ] {
-            let Err(error) = read(&format!("{SOURCE}{broken}")) else { panic!("{broken}") };
+            let Err(error) = read::<super::super::ConfigFile>(&format!("{SOURCE}{broken}")) else {
+                panic!("{broken}")
+            };
             let all = format!("{} {}", error.message, error.hints.join(" "));
             assert!(all.contains(place) && all.contains(words), "{broken}: {all}");
             assert!(!all.contains("hunter2") && !all.contains('\n'), "{broken}: {all}");
