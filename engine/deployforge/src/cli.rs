@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::cli_stack::StackArgs;
+
 /// Finds where cloud resources differ from what they should be, keeps the history, answers SQL.
 #[derive(Debug, Parser)]
 #[command(name = "deployforge", version, max_term_width = 100, propagate_version = true)]
@@ -314,6 +316,8 @@ pub(crate) struct Audit {
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub(crate) limit: usize,
     #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    #[command(flatten)]
     pub(crate) judge: Judge,
 }
 
@@ -384,8 +388,8 @@ Examples:
         /// Files, folders, globs or `-`.
         #[arg(required = true, value_name = "[FORMAT:]PATH")]
         paths: Vec<String>,
-        /// Whether code declares it or it was recorded [default: declared for Terraform, else
-        /// recorded].
+        /// Whether code declares it or it was recorded [default: declared for Terraform and
+        /// CloudFormation, else recorded].
         #[arg(long, value_parser = parse_kind, value_name = "declared|recorded")]
         kind: Option<deployforge_model::BaselineKind>,
         /// What counts against it.
@@ -397,6 +401,8 @@ Examples:
         /// Region of resources whose format does not say.
         #[arg(long)]
         region: Option<String>,
+        #[command(flatten)]
+        stack: StackArgs,
         /// Read and report, and keep nothing.
         #[arg(long)]
         dry_run: bool,
