@@ -1,5 +1,6 @@
 //! The scenarios: what a user does with the binary, from beginning to end.
 
+mod assembly;
 mod audit;
 mod baseline;
 mod bench;

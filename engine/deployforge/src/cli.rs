@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 
 pub(crate) use self::rules::{Rules, RulesFrom, Since};
+use crate::cli_stack::StackArgs;
 
 /// Finds where cloud resources differ from what they should be, keeps the history, answers SQL.
 #[derive(Debug, Parser)]
@@ -323,6 +324,8 @@ pub(crate) struct Audit {
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub(crate) limit: usize,
     #[command(flatten)]
+    pub(crate) stack: StackArgs,
+    #[command(flatten)]
     pub(crate) judge: Judge,
 }
 
@@ -393,8 +396,8 @@ Examples:
         /// Files, folders, globs or `-`.
         #[arg(required = true, value_name = "[FORMAT:]PATH")]
         paths: Vec<String>,
-        /// Whether code declares it or it was recorded [default: declared for Terraform, else
-        /// recorded].
+        /// Whether code declares it or it was recorded [default: declared for Terraform and
+        /// CloudFormation, else recorded].
         #[arg(long, value_parser = parse_kind, value_name = "declared|recorded")]
         kind: Option<deployforge_model::BaselineKind>,
         /// What counts against it.
@@ -406,6 +409,8 @@ Examples:
         /// Region of resources whose format does not say.
         #[arg(long)]
         region: Option<String>,
+        #[command(flatten)]
+        stack: StackArgs,
         /// Read and report, and keep nothing.
         #[arg(long)]
         dry_run: bool,

@@ -4,6 +4,7 @@
 //! `render` print. Everything else happens in the crates this one joins.
 
 mod cli;
+mod cli_stack;
 mod commands;
 mod config;
 mod error;

@@ -148,7 +148,7 @@ pub(crate) fn key_defaults(judge: &Judge) -> KeyDefaults {
 
 /// The kind of a baseline whose kind was not named: code declares it, or it was recorded.
 pub(crate) fn kind_of(dialects: &[Dialect]) -> BaselineKind {
-    if dialects.contains(&Dialect::Terraform) {
+    if dialects.iter().any(|one| matches!(one, Dialect::Terraform | Dialect::CloudFormation)) {
         BaselineKind::Declared
     } else {
         BaselineKind::Recorded

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use crate::feed::scope_of;
 use crate::lines::Lines;
 use crate::message::ReadMessage;
-use crate::{Feed, LIMITS, LineBlock};
+use crate::{Feed, LIMITS, LineBlock, named};
 
 /// Canonical states by the hash under which the history knows them.
 pub type States = HashMap<Box<str>, String>;
@@ -455,6 +455,7 @@ impl Engine {
         let mut records = Vec::new();
         let reader = std::mem::replace(&mut lines.reader, Box::new(LineReader::default()));
         let summary = reader.finish(rest, reason, &mut records);
+        records.extend(named::refuse(&summary.references).into_iter().map(Record::Reject));
         self.loose(&mut lines, records);
         let Lines { source, file, mut scopes, .. } = lines;
         let listed = summary.collections.iter();

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use deployforge_formats::{
-    Format, KeyDefaults, LineReader, ReadOptions, ReadSummary, Reader, Side, split_prefix,
-};
+use deployforge_formats::{LineReader, ReadSummary, Reader, Side};
 use deployforge_model::{
     Block, Clock, FileMark, Observation, ObservationBatch, ObservationBatchBuilder, Presence,
     Record, Reject, Scope, Sweep,
 };
-use deployforge_sources::{ByteStream, Location, SourceError, expand_with, open};
-use deployforge_store::Options;
+use deployforge_sources::{ByteStream, SourceError, open};
 
+use crate::Input;
 use crate::block::{Cutter, LineBlock, Pool};
+use crate::named::{Queue, Turn};
 
 /// The limits of reading; they stand in the docs' table of limits too.
 pub const LIMITS: FeedLimits = FeedLimits {
@@ -30,6 +29,8 @@ pub const LIMITS: FeedLimits = FeedLimits {
     message_records: 100_000,
     probe_lines: 16,
     scopes_per_file: 4096,
+    named_files: 10_000,
+    nested_files: 8,
 };
 
 /// See [`LIMITS`].
@@ -47,28 +48,8 @@ pub struct FeedLimits {
     pub message_records: usize,
     pub probe_lines: usize,
     pub scopes_per_file: usize,
-}
-
-/// What to read, as a user writes it: `[format:]path`.
-#[derive(Clone, Debug, Default)]
-pub struct InputSpec {
-    /// A path, folder, glob or `-`, with the format before it if it is named.
-    pub spec: String,
-    /// Key parts that the content lacks.
-    pub defaults: KeyDefaults,
-}
-
-/// One file or stream to read.
-#[derive(Clone, Debug)]
-pub struct Input {
-    /// Where the bytes are.
-    pub location: Location,
-    /// The format, if it was named.
-    pub format: Option<Format>,
-    /// Key parts that the content lacks.
-    pub defaults: KeyDefaults,
-    /// The source's name in history; rows of rejects name the file.
-    pub source: Arc<str>,
+    pub named_files: usize,
+    pub nested_files: usize,
 }
 
 /// What reading hands on.
@@ -163,74 +144,8 @@ pub enum Feed {
     },
 }
 
-impl Input {
-    /// Expands what a user wrote into files, and objects of stores with their options.
-    pub fn expand(
-        specs: &[InputSpec],
-        source: Option<&str>,
-        options: &Options,
-    ) -> Result<Vec<Self>, SourceError> {
-        let mut inputs = Vec::new();
-        for spec in specs {
-            let (format, path) = split_prefix(&spec.spec);
-            for location in expand_with(path, options)? {
-                inputs.push(Self::of(location, format, spec.defaults.clone(), source));
-            }
-        }
-        Ok(inputs)
-    }
-
-    /// One place as an input.
-    pub fn of(
-        location: Location,
-        format: Option<Format>,
-        defaults: KeyDefaults,
-        source: Option<&str>,
-    ) -> Self {
-        let name = source.map_or_else(|| name_of(&location), str::to_owned);
-        Self { location, format, defaults, source: name.into() }
-    }
-
-    /// The size in bytes, where it is known before reading.
-    pub fn size(&self) -> Option<u64> {
-        match &self.location {
-            Location::File(path) => std::fs::metadata(path).ok().map(|meta| meta.len()),
-            Location::Object(object) => Some(object.size()),
-            Location::Stdin => None,
-        }
-    }
-
-    /// How the file looks now; an object, how it looked when it was listed.
-    pub fn mark(&self) -> Option<FileMark> {
-        let path = match &self.location {
-            Location::Stdin => return None,
-            Location::File(path) => path,
-            Location::Object(object) => {
-                let modified = object.modified_micros();
-                return Some(FileMark { size: object.size(), modified });
-            }
-        };
-        let meta = std::fs::metadata(path).ok()?;
-        let since = meta.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
-        Some(FileMark { size: meta.len(), modified: since.as_micros() as i64 })
-    }
-
-    /// The name of the file or stream.
-    pub fn file(&self) -> String {
-        name_of(&self.location)
-    }
-}
-
-fn name_of(location: &Location) -> String {
-    match location {
-        Location::Stdin => "stdin".to_owned(),
-        Location::File(path) => path.display().to_string(),
-        Location::Object(object) => object.name().to_owned(),
-    }
-}
-
-/// Reads inputs in order on a thread and hands on what it finds. Dropping the receiver or setting
-/// `stop` ends the thread.
+/// Reads inputs in order on a thread, with the files that they name, and hands on what it finds.
+/// Dropping the receiver or setting `stop` ends the thread.
 pub fn read_inputs(
     inputs: Vec<Input>,
     seed: u64,
@@ -241,9 +156,10 @@ pub fn read_inputs(
     std::thread::Builder::new()
         .name("reader".to_owned())
         .spawn(move || {
-            for input in inputs {
+            let mut queue = Queue::new(inputs);
+            while let Some(turn) = queue.next() {
                 if stop.load(Ordering::Relaxed)
-                    || FileReader::read(&input, seed, &*clock, &stop, &sender).is_none()
+                    || FileReader::read(&turn, &mut queue, seed, &*clock, &stop, &sender).is_none()
                 {
                     return;
                 }
@@ -285,13 +201,7 @@ pub(crate) fn read_stream(
     stop: &AtomicBool,
     each: &mut dyn FnMut(Read) -> Option<()>,
 ) -> Option<Ended> {
-    let mut reader = Reader::new(ReadOptions {
-        format: input.format,
-        defaults: input.defaults.clone(),
-        side,
-        name: input.file().rsplit(['/', '\\']).next().map(str::to_owned),
-        ..ReadOptions::default()
-    });
+    let mut reader = Reader::new(input.options(side));
     let mut chunk = vec![0; LIMITS.chunk_bytes];
     let mut packed = 0;
     let mut probes = LIMITS.probe_lines;
@@ -489,12 +399,14 @@ struct FileReader<'a> {
 
 impl FileReader<'_> {
     fn read(
-        input: &Input,
+        turn: &Turn,
+        queue: &mut Queue,
         seed: u64,
         clock: &dyn Clock,
         stop: &AtomicBool,
         sender: &Sender<Feed>,
     ) -> Option<()> {
+        let input = &turn.input;
         let source = Arc::clone(&input.source);
         let file: Arc<str> = input.file().into();
         let mark = input.mark();
@@ -530,7 +442,11 @@ impl FileReader<'_> {
                 }
             })?;
         this.flush()?;
-        let Ended::Document(summary) = ended else { return Some(()) };
+        let Ended::Document(mut summary) = ended else { return Some(()) };
+        for reject in queue.add(turn, std::mem::take(&mut summary.references)) {
+            let (source, file) = (Arc::clone(&this.source), Arc::clone(&this.file));
+            this.send(Feed::Reject { source, file, reject })?;
+        }
         // A state that lists nothing still lists all of its collection.
         let listed = summary
             .collections

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use crate::block::LineBlock;
 use crate::feed::{Ended, Read, read_stream};
+use crate::named::{self, Queue, Turn};
 use crate::{Input, LIMITS};
 
 /// A baseline and what was noticed on the way.
@@ -75,8 +76,9 @@ pub fn import(
     let maker = RowMaker::new(canon, seed);
     let mut import =
         Import { seed, maker, sink, made: None, waiting: Vec::new(), notes: Vec::new() };
-    for input in inputs {
-        import.file(input, stop, progress)?;
+    let mut queue = Queue::new(inputs.to_vec());
+    while let Some(turn) = queue.next() {
+        import.file(&turn, &mut queue, stop, progress)?;
     }
     import.step(|_| ());
     let Import { mut sink, notes, .. } = import;
@@ -170,10 +172,12 @@ impl<'c> Import<'c> {
 
     fn file(
         &mut self,
-        input: &Input,
+        turn: &Turn,
+        queue: &mut Queue,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), ImportError> {
+        let input = &turn.input;
         let file: Arc<str> = input.file().into();
         let stream = open(&input.location)?;
         let mut lines: Option<(Box<LineReader>, Vec<LineBlock>, usize)> = None;
@@ -224,10 +228,12 @@ impl<'c> Import<'c> {
             self.sink.kept.is_ok().then_some(())
         });
         std::mem::replace(&mut self.sink.kept, Ok(()))?;
-        self.flush(&file);
-        if let Some(Ended::Document(summary)) = ended {
+        if let Some(Ended::Document(mut summary)) = ended {
+            let rejects = queue.add(turn, std::mem::take(&mut summary.references));
+            self.take(rejects.into_iter().map(Record::Reject).collect(), &file);
             self.note(&file, summary);
         }
+        self.flush(&file);
         Ok(())
     }
 
@@ -240,6 +246,7 @@ impl<'c> Import<'c> {
     ) {
         let mut records = Vec::new();
         let summary = reader.finish(rest, why, &mut records);
+        records.extend(named::refuse(&summary.references).into_iter().map(Record::Reject));
         self.take(records, file);
         self.note(file, summary);
     }

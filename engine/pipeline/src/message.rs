@@ -9,8 +9,8 @@ use deployforge_model::{
 };
 use deployforge_sources::Message;
 
-use crate::LIMITS;
 use crate::feed::scope_of;
+use crate::{LIMITS, named};
 
 /// What a message came to.
 #[derive(Debug, Default)]
@@ -149,6 +149,7 @@ fn document(text: &[u8], options: ReadOptions, version: Option<u64>) -> ReadMess
         }
     }
     let summary = reader.finish(&mut records);
+    records.extend(named::refuse(&summary.references).into_iter().map(Record::Reject));
     let mut scopes = Vec::new();
     for record in &mut records {
         if let Record::Observation(observation) = record {

@@ -86,9 +86,10 @@ impl Reader {
     }
 
     /// Whether the input turned out to have one record a line, and the next byte begins a line: the
-    /// rest can be read by blocks of whole lines ([`Reader::into_lines`]).
+    /// rest can be read by blocks of whole lines ([`Reader::into_lines`]). What names other files is
+    /// a document, also on one line.
     pub fn is_at_line(&self) -> bool {
-        !self.finished && self.framer.is_at_line()
+        !self.finished && self.framer.is_at_line() && self.tally.references.is_empty()
     }
 
     /// Reads the rest by blocks of whole lines, many at once; `seed` is the deployment's.

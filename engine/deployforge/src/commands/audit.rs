@@ -125,7 +125,7 @@ fn baselines(
         let read = from_files(
             (&files, &home::options(config)?),
             "baseline",
-            &defaults,
+            (&defaults, args.stack.stack()),
             None,
             seed,
             &spill,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use deployforge_canon::{Canon, Parser};
 use deployforge_compare::{BaselineRows, Comparator};
-use deployforge_formats::KeyDefaults;
+use deployforge_formats::{KeyDefaults, Stack};
 use deployforge_model::{
     BaselineKind, Mode, Observation, ObservationBatchBuilder, Presence, ResourceKey,
     SourcePosition, schema,
@@ -24,15 +24,16 @@ use crate::setup::{self, HashKeys};
 
 pub(crate) fn run(cli: &Cli, command: &Baseline) -> CommandResult {
     match command {
-        Baseline::Import { name, paths, kind, mode, account, region, dry_run, config } => {
+        Baseline::Import { name, paths, kind, mode, account, region, stack, dry_run, config } => {
             let config = match config {
                 Some(path) => config::load(path)?,
                 None => ConfigFile::default(),
             };
             let defaults =
                 KeyDefaults { provider: None, account: account.clone(), region: region.clone() };
-            let import =
-                Import { name, paths, kind: *kind, mode: *mode, defaults, dry_run: *dry_run };
+            let stack = stack.stack();
+            let (kind, mode, dry_run) = (*kind, *mode, *dry_run);
+            let import = Import { name, paths, kind, mode, defaults, stack, dry_run };
             import.run(cli, &config)
         }
         Baseline::List { format } => list(&existing(cli)?, *format),
@@ -55,6 +56,7 @@ struct Import<'a> {
     kind: Option<BaselineKind>,
     mode: Option<Mode>,
     defaults: KeyDefaults,
+    stack: Option<Stack>,
     dry_run: bool,
 }
 
@@ -68,7 +70,7 @@ impl Import<'_> {
         let read = from_files(
             (self.paths, &home::options(config)?),
             self.name,
-            &self.defaults,
+            (&self.defaults, self.stack.clone()),
             self.kind,
             (&canon, keys.seed),
             &dir.as_ref().map_or_else(std::env::temp_dir, |dir| dir.root().to_owned()),

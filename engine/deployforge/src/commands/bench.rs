@@ -82,7 +82,7 @@ fn measure(cli: &Cli, args: &Bench, folder: &std::path::Path) -> Result<Figures,
     let read = from_files(
         (&args.baselines, &options),
         "bench",
-        &defaults,
+        (&defaults, None),
         None,
         seed,
         dir.root(),

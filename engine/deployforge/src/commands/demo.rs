@@ -146,7 +146,7 @@ fn import(
         let read = from_files(
             (&paths, &Options::new()),
             name,
-            &defaults,
+            (&defaults, None),
             Some(kind),
             (&canon, keys.seed),
             dir.root(),

@@ -1,6 +1,7 @@
 //! `run`: the streaming engine.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime};
 use deployforge_compare::{Comparator, Output, Rules};
 use deployforge_formats::split_prefix;
 use deployforge_model::FileMarks;
-use deployforge_pipeline::{Engine, FILE_BYTES, Feed, Input, Recorder, States, read_inputs};
+use deployforge_pipeline::{
+    Engine, FILE_BYTES, Feed, Input, Recorder, States, is_manifest, read_inputs,
+};
 use deployforge_sources::{FolderWatch, Location};
 use deployforge_state::{DataDir, Stamp};
 use deployforge_store::Options;
@@ -269,7 +272,16 @@ impl Stream<'_> {
     /// Reads inputs that the frontier does not hold, and commits.
     pub(super) fn read(&mut self, inputs: Vec<Input>) -> Result<(), CommandError> {
         let before = inputs.len();
-        let fresh: Vec<Input> = inputs.into_iter().filter(|input| !self.knows(input)).collect();
+        // A template that changed is read as its manifest says, so the manifest is read again too.
+        let folder = |input: &Input| match &input.location {
+            Location::File(path) => path.parent().map(Path::to_owned),
+            _ => None,
+        };
+        let changed: HashSet<_> =
+            inputs.iter().filter(|input| !self.knows(input)).map(folder).collect();
+        let names = |input: &Input| is_manifest(input) && changed.contains(&folder(input));
+        let fresh: Vec<Input> =
+            inputs.into_iter().filter(|input| !self.knows(input) || names(input)).collect();
         self.already += (before - fresh.len()) as u64;
         if fresh.is_empty() {
             return Ok(());

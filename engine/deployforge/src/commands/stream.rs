@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use deployforge_canon::Canon;
 use deployforge_compare::{Baseline, BaselineRows, RejectRow};
-use deployforge_formats::KeyDefaults;
+use deployforge_formats::{KeyDefaults, Stack};
 use deployforge_model::{BaselineInfo, BaselineKind};
 use deployforge_pipeline::{Engine, Input, InputSpec, Totals, import};
 use deployforge_state::{DataDir, Manifest};
@@ -77,13 +77,14 @@ pub(crate) struct FromFiles {
 pub(crate) fn from_files(
     (paths, options): (&[String], &Options),
     name: &str,
-    defaults: &KeyDefaults,
+    (defaults, stack): (&KeyDefaults, Option<Stack>),
     kind: Option<BaselineKind>,
     (canon, seed): (&Canon, u64),
     spill: &Path,
     quiet: bool,
 ) -> Result<FromFiles, CommandError> {
-    let inputs = inputs(paths, defaults, None, options)?;
+    let mut inputs = inputs(paths, defaults, None, options)?;
+    inputs.iter_mut().for_each(|input| input.stack.clone_from(&stack));
     let bar = render::progress("reading the baseline", total(&inputs), quiet);
     let info = BaselineInfo {
         name: name.to_owned(),
