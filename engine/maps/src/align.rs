@@ -182,6 +182,12 @@ impl Walk<'_> {
         }
         let at = match self.side.leads(&own, place.shape, &place.at, name) {
             Some(at) if !at.is_empty() => at,
+            // A member that only holds others of the resource.
+            Some(_) if matches!(value, Node::Object(_)) => {
+                let inner = Place { shape: &kind.shape, at: Vec::new(), own };
+                let root = self.root;
+                return Some(self.object(path, &inner, value, Some(root)));
+            }
             _ if self.side.is_key(own.len(), name) => return None,
             _ => return self.skip(path, value),
         };

@@ -274,6 +274,10 @@ fn rename(
         let mut here = own.to_vec();
         here.push(name.to_string());
         let Some(place) = side.leads(&here, shape, at, name) else { continue };
+        if place.is_empty() {
+            rename(side, value, &side.kind.shape, &here, &[], out);
+            continue;
+        }
         let Some(found) = side.kind.shape.at(&place) else { continue };
         let value = renamed(side, value, found, &here, &place);
         // One member of each element: one object for each value.

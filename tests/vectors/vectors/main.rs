@@ -13,6 +13,7 @@ mod set06;
 mod set07;
 mod set08;
 mod set10;
+mod set11;
 mod set12;
 mod set13;
 mod set14;
