@@ -21,6 +21,7 @@ mod kill;
 mod metrics;
 mod pairs;
 mod reference;
+mod rules;
 mod run;
 mod secrets;
 mod store;
