@@ -22,6 +22,7 @@ mod kill;
 mod metrics;
 mod pairs;
 mod reference;
+mod rules;
 mod run;
 mod secrets;
 mod store;

@@ -51,7 +51,19 @@ fn the_command_line_is_documented() {
 #[test]
 fn every_command_has_help_with_examples() {
     let lab = Lab::new();
-    for command in ["demo", "run", "audit", "diff", "baseline import", "query", "completions"] {
+    let commands = [
+        "demo",
+        "run",
+        "audit",
+        "diff",
+        "baseline import",
+        "rules list",
+        "rules test",
+        "rules import",
+        "query",
+        "completions",
+    ];
+    for command in commands {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         let help = lab.run_plain(&words).exits(0);
         assert!(help.text().contains("Example"), "{command}: {help}");

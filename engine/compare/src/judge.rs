@@ -315,8 +315,8 @@ impl<'a, 'b> Judge<'a, 'b> {
         match self.context.compare_said(self.entry, expected, observed) {
             Some(comparison) => {
                 let identity = self.identity();
-                let subject = self.head(identity.as_deref()).subject;
-                Judgement::of(self.context, &subject, of.1, &comparison)
+                let subject = || self.head(identity.as_deref()).subject;
+                Judgement::of(self.context, subject, of.1, &comparison)
             }
             None => Judgement::unknown(UnknownReason::Unmapped),
         }

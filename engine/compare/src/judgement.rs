@@ -31,10 +31,11 @@ impl Judgement {
         Self { reason: Some(reason), ..Self::plain(Some(Verdict::Unknown)) }
     }
 
-    /// What a comparison says of a resource, whose severities are those of `resource_type`.
-    pub(crate) fn of(
+    /// What a comparison says of a resource, whose severities are those of `resource_type`. `subject` is
+    /// asked for only where there are rules.
+    pub(crate) fn of<'s>(
         context: &Context,
-        subject: &Subject<'_>,
+        subject: impl FnOnce() -> Subject<'s>,
         resource_type: &str,
         comparison: &Comparison,
     ) -> Self {
@@ -81,18 +82,21 @@ pub(crate) fn finding_of(
 
 /// Asks the rules about the findings of one resource that no normaliser suppressed; whether one of them
 /// ignores any.
-pub(crate) fn ignore(
+pub(crate) fn ignore<'s>(
     context: &Context,
-    subject: &Subject<'_>,
+    subject: impl FnOnce() -> Subject<'s>,
     findings: &mut [OpenFinding],
 ) -> bool {
     let ignoring = context.settings.policy.ignoring();
-    let mut asked: Vec<&mut OpenFinding> =
-        findings.iter_mut().filter(|finding| finding.fold().is_none()).collect();
-    if ignoring.is_empty() || asked.is_empty() {
+    if ignoring.is_empty() {
         return false;
     }
-    let batch = columns(subject, &asked);
+    let mut asked: Vec<&mut OpenFinding> =
+        findings.iter_mut().filter(|finding| finding.fold().is_none()).collect();
+    if asked.is_empty() {
+        return false;
+    }
+    let batch = columns(&subject(), &asked);
     let mut any = false;
     for (finding, by) in asked.iter_mut().zip(ignoring.of(&batch)) {
         if let Some(by) = by {

@@ -472,9 +472,11 @@ impl Prepare<'_> {
         if keep {
             state.push_str(std::str::from_utf8(&whole[copied..]).ok()?);
         }
-        let key = key(self.frame, row, entry, expected);
-        let subject = subject(context, entry, key, expected.address(), dialect);
-        let ignored = ignore(context, &subject, &mut findings);
+        let subject = || {
+            let key = key(self.frame, row, entry, expected);
+            subject(context, entry, key, expected.address(), dialect)
+        };
+        let ignored = ignore(context, subject, &mut findings);
         let each = scores.into_iter().zip(&findings);
         let score = each
             .filter(|(_, finding)| !ignored || finding.counts())
@@ -535,12 +537,14 @@ impl Prepare<'_> {
             return Compared { judgement, state: None, checks: 0, collision: false, rows: None };
         };
         let comparison = self.context.compare(entry, (dialect, kind), &was.root, &is);
-        let key = key(self.frame, row, entry, expected);
-        let subject = subject(self.context, entry, key, expected.address(), dialect);
+        let subject = || {
+            let key = key(self.frame, row, entry, expected);
+            subject(self.context, entry, key, expected.address(), dialect)
+        };
         Compared {
             checks: u64::from(comparison.leaves),
             collision: suspect && !comparison.differences.is_empty(),
-            judgement: Judgement::of(self.context, &subject, kind, &comparison),
+            judgement: Judgement::of(self.context, subject, kind, &comparison),
             state: settings.tables.keep_states().then(|| is.to_json()),
             rows: None,
         }

@@ -139,8 +139,8 @@ fn judge_text(
     let declared = Said { dialect, resource_type: kind, state: &expected };
     let said = Said { dialect: seen.0, resource_type: seen.1, state: &observed };
     let comparison = context.compare_said(entry, declared, said)?;
-    let subject = subject(context, entry, row.parts(), row.address(), dialect);
-    let judgement = Judgement::of(context, &subject, kind, &comparison);
+    let subject = || subject(context, entry, row.parts(), row.address(), dialect);
+    let judgement = Judgement::of(context, subject, kind, &comparison);
     entry.canonical = State { root: observed }.fingerprint(&context.seed);
     entry.set_settled(true);
     put(context, entry, row, judgement, one.state_hash.clone(), origin, out);
@@ -367,8 +367,8 @@ impl Heir<'_> {
         };
         let (expected, observed) = (&expected.root, &observed.root);
         let comparison = self.context.compare(entry, (dialect, kind), expected, observed);
-        let subject = subject(self.context, entry, now.parts(), now.address(), dialect);
-        Next::Judged(Judgement::of(self.context, &subject, kind, &comparison))
+        let subject = || subject(self.context, entry, now.parts(), now.address(), dialect);
+        Next::Judged(Judgement::of(self.context, subject, kind, &comparison))
     }
 
     /// Who a resource is that no baseline declares any more.

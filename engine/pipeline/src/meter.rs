@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use deployforge_compare::Output;
-use deployforge_model::{Partition, Verdict};
+use deployforge_model::{Partition, Transition, Verdict};
 use metrics::{counter, gauge, histogram};
 
 use crate::{Totals, WorkerTotals};
@@ -81,6 +81,14 @@ impl Meter {
         }
         for (verdict, count) in verdicts {
             counter!("deployforge_verdicts_total", "verdict" => verdict).increment(count);
+        }
+        let mut suppressed: BTreeMap<&str, u64> = BTreeMap::new();
+        for row in output.findings().filter(|row| row.transition != Transition::Closed) {
+            let Some(fold) = row.fold else { continue };
+            *suppressed.entry(fold).or_default() += 1;
+        }
+        for (by, count) in suppressed {
+            counter!("deployforge_suppressed_total", "by" => by.to_owned()).increment(count);
         }
     }
 

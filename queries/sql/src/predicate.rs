@@ -65,6 +65,10 @@ fn compile(context: &SessionContext, text: &str) -> Result<Arc<dyn Predicate>, P
         refused = refusal(part);
         Ok(if refused.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
+    // The planner names some expressions by itself, so that a name is asked about last.
+    if refused.is_none() && matches!(expression, Expr::Alias(_)) {
+        refused = Some("it is one expression, and something stands behind it".to_owned());
+    }
     if let Some(problem) = refused {
         return wrong(problem);
     }
@@ -93,7 +97,8 @@ fn depth(expression: &Expr) -> usize {
 /// Why a part may not be there: what an expression says of a finding depends on that finding alone.
 fn refusal(part: &Expr) -> Option<String> {
     match part {
-        Expr::Column(_)
+        Expr::Alias(_)
+        | Expr::Column(_)
         | Expr::Literal(..)
         | Expr::BinaryExpr(_)
         | Expr::Like(_)
@@ -123,7 +128,6 @@ fn refusal(part: &Expr) -> Option<String> {
         Expr::AggregateFunction(_) | Expr::WindowFunction(_) => {
             Some("it speaks of one finding, so it has no aggregates and no windows".to_owned())
         }
-        Expr::Alias(_) => Some("it is one expression, and something stands behind it".to_owned()),
         _ => Some("it speaks of one finding, so it has no subqueries and no variables".to_owned()),
     }
 }

@@ -36,6 +36,10 @@ pub struct Hits {
     pub last: Timestamp,
 }
 
+/// Joins to a transition whether it is the last of its finding.
+const LATEST: &str = "LEFT JOIN (SELECT max(sequence) AS latest FROM finding_transitions \
+     GROUP BY finding_id) ON latest = sequence";
+
 impl Session {
     /// Gives `each` the findings that no normaliser suppressed and that came to be what they are since a
     /// time, or are open now, whenever they came.
@@ -47,10 +51,9 @@ impl Session {
         let columns = schema::rule_columns();
         let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
         let sql = format!(
-            "SELECT {}, finding_id, CAST(observed_at AS BIGINT) FROM finding_transitions \
+            "SELECT {}, finding_id, CAST(observed_at AS BIGINT) FROM finding_transitions {LATEST} \
              WHERE transition <> 'closed' AND (fold IS NULL OR fold LIKE 'rule:%') \
-             AND (CAST(committed_at AS BIGINT) >= {} OR sequence IN \
-             (SELECT max(sequence) FROM finding_transitions GROUP BY finding_id))",
+             AND (CAST(committed_at AS BIGINT) >= {} OR latest IS NOT NULL)",
             names.join(", "),
             since.micros()
         );
@@ -72,13 +75,13 @@ impl Session {
     /// What normalisers and rules suppressed, by name.
     pub async fn hits(&self) -> Result<Vec<Hits>, SqlError> {
         let (_, rows) = self
-            .query(
-                "SELECT fold, count(*), count(DISTINCT finding_id), count(DISTINCT resource_id), \
-                 sum(CASE WHEN sequence IN (SELECT max(sequence) FROM finding_transitions \
-                 GROUP BY finding_id) THEN 1 ELSE 0 END), max(CAST(observed_at AS BIGINT)) \
-                 FROM finding_transitions WHERE fold IS NOT NULL AND transition <> 'closed' \
-                 GROUP BY fold ORDER BY fold",
-            )
+            .query(&format!(
+                "SELECT fold, count(*), count(DISTINCT finding_id), \
+                     count(DISTINCT resource_id), count(latest), max(CAST(observed_at AS BIGINT)) \
+                     FROM finding_transitions {LATEST} \
+                     WHERE fold IS NOT NULL AND transition <> 'closed' \
+                     GROUP BY fold ORDER BY fold"
+            ))
             .await?;
         let mut all = Vec::new();
         for batch in plain(rows)? {

@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_rule_has_its_place() {
         for (more, words) in [
-            ("    expiry: 2026-12-31\n", "line 8, column 5 (rules): unknown key `expiry`"),
+            (
+                "    expiry: 2026-12-31\n",
+                "unknown key `expiry`, expected one of name, when, effect",
+            ),
             ("    permanent: perhaps\n", "line 8"),
             ("  - name: b\n", "is missing"),
             ("  - [x]\n", "a rule or the path of a file of rules"),

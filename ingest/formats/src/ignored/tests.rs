@@ -130,11 +130,11 @@ data:
             format!(
                 r"provider = 'kubernetes' and type ~ '^(?:[^.]*Role(?:\..*)?)$' and id ~ '^(?:(?:.*/)?r)$' and {shop}"
             ),
-            format!("provider = 'kubernetes' and {}", at("/spec/x")),
             format!(
                 "provider = 'kubernetes' and type = 'MutatingWebhookConfiguration.admissionregistration.k8s.io' and {}",
                 at("/webhooks/0/clientConfig/caBundle")
             ),
+            format!("provider = 'kubernetes' and {}", at("/spec/x")),
         ]
     );
     let untranslated = found.untranslated.join("\n");

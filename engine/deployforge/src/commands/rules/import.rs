@@ -1,7 +1,7 @@
 //! `rules import`: other tools' ignore rules, printed as rules.
 
 use std::collections::HashSet;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use deployforge_formats::{IgnoreFormat, Ignored, ignored_rules};

@@ -1,7 +1,5 @@
 //! `rules list`: rules with what the history knows of them.
 
-use std::io::Write as _;
-
 use deployforge_model::Timestamp;
 use deployforge_policy::{RULE_FOLD, Rule};
 use deployforge_sql::Hits;
