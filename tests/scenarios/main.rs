@@ -28,5 +28,6 @@ mod store;
 mod support;
 mod swap;
 mod sweeps;
+mod tables;
 mod truth;
 mod watch;
