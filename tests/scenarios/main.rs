@@ -29,5 +29,6 @@ mod store;
 mod support;
 mod swap;
 mod sweeps;
+mod tables;
 mod truth;
 mod watch;

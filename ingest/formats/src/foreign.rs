@@ -6,8 +6,15 @@ const TEMPLATE: &str = "This is a template, not the document; render it and give
 
 /// Files that are known by their first bytes.
 const MAGIC: &[(&[u8], &str)] = &[
-    (b"PAR1", "This is a Parquet file, which is not read yet; export the inventory as JSON."),
-    (b"ARROW1", "This is an Arrow file, which is not read yet; export the inventory as JSON."),
+    (
+        b"PAR1",
+        "This is a Parquet file, and the input was named something else; leave out the format.",
+    ),
+    (b"PARE", "This is an encrypted Parquet file; decrypt it first."),
+    (
+        b"ARROW1",
+        "This is an Arrow file, and the input was named something else; leave out the format.",
+    ),
     (b"ORC", "This is an ORC file, which is not read yet; export the inventory as JSON."),
     (b"Obj\x01", "This is an Avro file, which is not read yet; export the inventory as JSON."),
     (b"SQLite format 3", "This is a SQLite database; export the inventory as JSON."),

@@ -12,8 +12,9 @@
 //!
 //! What it holds in memory is one record, not one file: the items of an AWS Config snapshot leave
 //! one by one, and a line larger than [`Limits::record_bytes`] is skipped while it is hashed. The
-//! exceptions are documents that hold many resources (a Terraform state, a plan, an API's reply) and an
-//! input that is YAML, which are held whole, up to [`Limits::document_bytes`].
+//! exceptions are documents that hold many resources (a Terraform state, a plan, an API's reply), an
+//! input that is YAML, and tables in columns (`columns`: Parquet, Arrow), which are held whole, up to
+//! [`Limits::document_bytes`].
 //!
 //! What can't be read becomes a `Reject` with a position, a code from a bounded set, one sentence
 //! for people, and a hash in place of the bytes. Nothing is dropped in silence: what is skipped on
@@ -45,6 +46,7 @@ mod aws_config;
 mod azure;
 mod cloudevents;
 mod cloudformation;
+mod columns;
 mod detect;
 mod evidence;
 mod foreign;

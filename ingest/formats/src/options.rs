@@ -96,6 +96,8 @@ pub enum Format {
     OpenStack,
     /// Replies of Oracle's APIs.
     Oracle,
+    /// CloudQuery's tables, as Parquet or Arrow IPC files.
+    CloudQuery,
     /// CloudTrail records: who did what.
     CloudTrail,
     /// Azure activity log: who did what.
@@ -108,7 +110,7 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Native,
         Self::CloudEvents,
         Self::TerraformState,
@@ -124,6 +126,7 @@ impl Format {
         Self::Kubernetes,
         Self::OpenStack,
         Self::Oracle,
+        Self::CloudQuery,
         Self::CloudTrail,
         Self::AzureActivity,
         Self::GoogleAudit,
@@ -148,6 +151,7 @@ impl Format {
             Self::Kubernetes => "kubernetes",
             Self::OpenStack => "openstack",
             Self::Oracle => "oci",
+            Self::CloudQuery => "cloudquery",
             Self::CloudTrail => "cloudtrail",
             Self::AzureActivity => "azure-activity",
             Self::GoogleAudit => "google-audit",
@@ -175,6 +179,7 @@ impl Format {
             Self::Kubernetes => Dialect::Kubernetes,
             Self::OpenStack => Dialect::OpenStack,
             Self::Oracle => Dialect::Oracle,
+            Self::CloudQuery => Dialect::CloudQuery,
         }
     }
 
@@ -194,8 +199,17 @@ impl Format {
     pub fn may_be_yaml(self) -> bool {
         !matches!(
             self,
-            Self::Native | Self::CloudEvents | Self::TerraformState | Self::TerraformJson
+            Self::Native
+                | Self::CloudEvents
+                | Self::TerraformState
+                | Self::TerraformJson
+                | Self::CloudQuery
         )
+    }
+
+    /// Whether it is a table in columns, which is no text.
+    pub fn is_table(self) -> bool {
+        self == Self::CloudQuery
     }
 }
 

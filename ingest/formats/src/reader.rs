@@ -1,8 +1,10 @@
 //! The reader: bytes in, records out.
 
+use bytes::Bytes;
 use deployforge_model::{Record, Reject, SourcePosition};
 
 use crate::aws_config;
+use crate::columns;
 use crate::detect;
 use crate::framing::{Framer, Frames, Part};
 use crate::lines::LineReader;
@@ -73,7 +75,8 @@ impl Reader {
         };
         let documents = options.format.is_none_or(Format::is_document);
         let yaml = options.format.is_none_or(Format::may_be_yaml);
-        let framer = Framer::new(options.limits, lists, documents, yaml);
+        let tables = options.format.is_none_or(Format::is_table);
+        let framer = Framer::new(options.limits, lists, documents, yaml).with_tables(tables);
         Self { options, framer, tally: Tally::default(), finished: false }
     }
 
@@ -158,6 +161,15 @@ impl Frames for Dispatch<'_> {
         };
         if let Err(refusal) = result {
             sink.refuse(&refusal, bytes);
+        }
+    }
+
+    fn table(&mut self, at: SourcePosition, bytes: Vec<u8>) {
+        let bytes = Bytes::from(bytes);
+        let mut sink = self.sink(at);
+        if let Err(refusal) = columns::read(&bytes, &mut sink) {
+            sink.position = at;
+            sink.refuse(&refusal, &bytes);
         }
     }
 

@@ -17,6 +17,7 @@ mod value;
 
 use deployforge_model::{Reject, RejectCode, SourcePosition};
 
+use crate::columns;
 use crate::foreign;
 use crate::options::Limits;
 use held::Held;
@@ -41,6 +42,8 @@ pub(crate) enum Part {
 pub(crate) trait Frames {
     /// A complete value.
     fn frame(&mut self, part: Part, at: SourcePosition, bytes: &[u8]);
+    /// The whole input, which is a table in columns.
+    fn table(&mut self, at: SourcePosition, bytes: Vec<u8>);
     /// Bytes that are no value.
     fn reject(&mut self, reject: Reject);
 }
@@ -65,6 +68,8 @@ enum State {
     Value,
     /// Within a list that is cut into elements, between two of them.
     Gap,
+    /// Within a table in columns, which is read from its end.
+    Table,
     /// Refusing bytes.
     Skip(Until),
 }
@@ -112,6 +117,8 @@ pub(crate) struct Framer {
     documents: bool,
     /// Whether the input may be YAML.
     yaml: bool,
+    /// Whether the input may be a table in columns.
+    tables: bool,
     layout: Layout,
     state: State,
     offset: u64,
@@ -153,6 +160,7 @@ impl Framer {
             lists,
             documents,
             yaml,
+            tables: false,
             layout: Layout::Undecided,
             state: State::Head,
             offset: 0,
@@ -171,6 +179,11 @@ impl Framer {
             closed: false,
             seen: false,
         }
+    }
+
+    /// The same, for inputs that may be tables in columns, or not.
+    pub(crate) fn with_tables(self, tables: bool) -> Self {
+        Self { tables, ..self }
     }
 
     /// A framer at the start of a line, in an input of which it is known that each line is a value.
@@ -228,6 +241,16 @@ impl Framer {
         let sentence = format!("{}; get the whole input and read it again.", capital(cause));
         match self.state {
             State::Value => self.break_off(sentence, frames),
+            State::Table => {
+                if reason.is_some() {
+                    self.held.explain(RejectCode::Truncated, sentence);
+                }
+                if self.held.is_refused() {
+                    frames.reject(self.held.reject());
+                } else {
+                    frames.table(self.held.at, self.held.take());
+                }
+            }
             State::Gap => {
                 self.held.start(self.here(0));
                 self.break_off(sentence, frames);
@@ -265,7 +288,11 @@ impl Framer {
         self.offset = (head.len() - text.len()) as u64;
         self.margin = self.offset;
         self.state = State::Between;
-        if let Some((code, reason)) = foreign::by_magic(text) {
+        if self.tables && columns::is_table(text) {
+            self.held.start(self.here(0));
+            self.seen = true;
+            self.state = State::Table;
+        } else if let Some((code, reason)) = foreign::by_magic(text) {
             self.held.start(self.here(0));
             self.held.refuse(code, reason);
             self.seen = true;
@@ -280,6 +307,10 @@ impl Framer {
                 State::Head | State::Between => self.between(rest),
                 State::Value => self.value(rest, frames),
                 State::Gap => self.gap(rest, frames),
+                State::Table => {
+                    self.held.keep(rest, self.limits.document_bytes);
+                    rest.len()
+                }
                 State::Skip(until) => self.skip(until, rest, frames),
             };
             self.offset += used as u64;

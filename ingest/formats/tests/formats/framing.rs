@@ -236,8 +236,9 @@ fn a_line_without_end_takes_no_memory() {
 #[test]
 fn what_is_no_json_is_named() {
     for (bytes, code, word) in [
-        (&b"PAR1\x15\x04\x15"[..], RejectCode::Unsupported, "Parquet"),
-        (b"ARROW1\0\0", RejectCode::Unsupported, "Arrow"),
+        (&b"PAR1\x15\x04\x15"[..], RejectCode::Malformed, "table"),
+        (b"ARROW1\0\0", RejectCode::Malformed, "table"),
+        (b"PARE\x15\x04", RejectCode::Unsupported, "encrypted"),
         (b"\x1f\x8b\x08\0\0", RejectCode::Unsupported, "gzip"),
         (b"\x28\xb5\x2f\xfd\0", RejectCode::Unsupported, "zstd"),
         (b"\xff\xfe{\0}\0", RejectCode::Unsupported, "UTF-16"),

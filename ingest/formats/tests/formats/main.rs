@@ -9,6 +9,7 @@ mod azure;
 mod cloudevents;
 mod cloudformation;
 mod cloudformation_stacks;
+mod cloudquery;
 mod corpus;
 mod corpus_arm;
 mod corpus_cloudformation;
