@@ -255,7 +255,7 @@ impl Walk<'_> {
             (Shape::Object(_), list) if elements(list).is_some() => {
                 self.block(path, place, &elements(list)?, found)
             }
-            (Shape::List(inner), _) => self.list(path, place, &inner[0], value, found),
+            (Shape::List(inner), _) => Some(self.list(path, place, &inner[0], value, found)),
             (Shape::Leaf(_), Node::Object(_)) => match found {
                 // A document that the API holds as text.
                 Some(Node::String(_)) | None => Some((value.clone(), found.cloned())),
@@ -308,7 +308,7 @@ impl Walk<'_> {
         shape: &Shape,
         value: &Node,
         found: Option<&Node>,
-    ) -> Option<Both> {
+    ) -> Both {
         let single = [value];
         let declared = elements(value).unwrap_or_else(|| single.to_vec());
         let observed: Option<Vec<&Node>> =
@@ -324,7 +324,7 @@ impl Walk<'_> {
                 set(items.flat_map(|item| names::apart(item, members)).collect())
             };
             let other = observed.map(|items| apart(&mut items.into_iter()));
-            return Some((apart(&mut declared.iter()), other));
+            return (apart(&mut declared.iter()), other);
         }
         let objects = declared.iter().any(|node| matches!(node, Node::Object(_)));
         if objects && matches!(shape, Shape::Object(_)) {
@@ -332,15 +332,13 @@ impl Walk<'_> {
             inner.shape = shape;
             inner.at.push("*".to_owned());
             inner.own.push("*".to_owned());
-            return Some(self.elements(path, &inner, &declared, observed.as_deref()));
+            return self.elements(path, &inner, &declared, observed.as_deref());
         }
         let observed = observed.map(|items| scalars(&items, &declared));
-        let plain = |items: Vec<Node>| match self.side.kind.is_ordered(&place.at) {
-            true => Node::Array(items),
-            false => set(items),
-        };
+        let ordered = self.side.kind.is_ordered(&place.at);
+        let plain = |items: Vec<Node>| if ordered { Node::Array(items) } else { set(items) };
         let declared = declared.into_iter().cloned().collect();
-        Some((plain(declared), observed.map(plain)))
+        (plain(declared), observed.map(plain))
     }
 
     /// Elements that are objects: each declared one beside the observed one that is most like it.

@@ -178,14 +178,13 @@ impl<'k> Side<'k> {
             return None;
         }
         let mut place = at.to_vec();
-        match shape.member(name) {
-            Some((found, _)) => place.push(found.to_owned()),
+        if let Some((found, _)) = shape.member(name) {
+            place.push(found.to_owned());
+        } else {
             // Azure keeps all but the envelope one level below.
-            None => {
-                let (properties, inner) = shape.member("properties")?;
-                let (found, _) = inner.member(name)?;
-                place.extend([properties.to_owned(), found.to_owned()]);
-            }
+            let (properties, inner) = shape.member("properties")?;
+            let (found, _) = inner.member(name)?;
+            place.extend([properties.to_owned(), found.to_owned()]);
         }
         Some(place)
     }
@@ -207,7 +206,8 @@ impl Kind {
         let Some((_, is)) = self.provided.iter().find(|(of, _)| of == at) else { return items };
         let provided = |node: &Node| {
             is.iter().all(|(name, value)| {
-                node.get(name).is_some_and(|found| found.to_json() == value.to_string())
+                let value = value.to_string();
+                node.get(name).is_some_and(|found| found.to_json() == value)
             })
         };
         items.into_iter().filter(|node| !provided(node)).collect()

@@ -104,11 +104,6 @@ impl Pair {
         }
     }
 
-    pub(crate) fn declared(mut self) -> Self {
-        self.mode = Mode::Declared;
-        self
-    }
-
     pub(crate) fn compare(&self) -> Comparison {
         self.compare_with(Normalise::Standard)
     }

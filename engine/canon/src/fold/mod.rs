@@ -4,9 +4,9 @@
 //! two values alone. Each has a name, is counted, and what it suppressed is kept. With
 //! [`Normalise::Off`] none is asked, and null, absent and empty differ (RFC 6902 sense).
 //!
-//! Which folds are asked where is data: `data/folds.json` and the user's own rules ([`rules`]). How
-//! each decides is code, one function per fold: [`scalar`] and [`identity`] for single values, [`list`]
-//! for arrays and maps, [`policy`] for policy documents.
+//! Which folds are asked where is data: `data/folds.json` and the user's own rules (`rules`). How
+//! each decides is code, one function per fold: `scalar` and `identity` for single values, `list`
+//! for arrays and maps, `policy` for policy documents.
 
 mod identity;
 mod list;

@@ -112,7 +112,8 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         return read_places(items, &call, sink);
     }
     if let Some((name, elements)) = list(members).filter(|_| !is_single(members)) {
-        return read_list(&name, &elements, &call, sink);
+        read_list(&name, &elements, &call, sink);
+        return Ok(());
     }
     if is_empty_list(members) {
         sink.note(Note::EmptyList, 1);
@@ -181,7 +182,7 @@ fn read_places(items: &RawValue, call: &Call, sink: &mut Sink<'_>) -> Result<(),
         let Ok(place) = Members::of(place, "items") else { continue };
         for (name, raw) in place.iter().filter(|(_, raw)| json::is_array(raw)) {
             any = any || !json::is_empty(raw);
-            read_list(name, &json::elements(raw, "items")?, call, sink)?;
+            read_list(name, &json::elements(raw, "items")?, call, sink);
         }
     }
     sink.note(Note::EmptyList, (!any).into());
@@ -193,10 +194,10 @@ fn read_list(
     elements: &[&RawValue],
     call: &Call,
     sink: &mut Sink<'_>,
-) -> Result<(), Refusal> {
+) {
     if TABLE.not_resources.iter().any(|other| other == name) {
         sink.note(NOT_RESOURCES, 1);
-        return Ok(());
+        return;
     }
     for raw in elements {
         let result = Members::of(raw, "items").and_then(|members| {
@@ -210,7 +211,6 @@ fn read_list(
             sink.refuse(&refusal, raw.get().as_bytes());
         }
     }
-    Ok(())
 }
 
 /// Members that keys are made of.

@@ -42,7 +42,7 @@ fn application(spec: Option<&Value>, place: &str, found: &mut IgnoredRules) {
             (None, None) => kubernetes::within(own, found),
         };
         let about = format!("argocd-{}", part("name").unwrap_or(kind));
-        let conditions = [kubernetes::provider(), type_of(group, kind), namespace];
+        let conditions = [Some(kubernetes::provider()), type_of(group, kind), namespace];
         paths(rule, &conditions, (&about, &place), found);
     }
 }
@@ -66,7 +66,7 @@ fn config_map(object: &Value, place: &str, found: &mut IgnoredRules) {
             None => ("", of),
         };
         let text = value.as_str().unwrap_or_default();
-        let conditions = [kubernetes::provider(), type_of(group, kind)];
+        let conditions = [Some(kubernetes::provider()), type_of(group, kind)];
         let about = format!("argocd-{kind}");
         for document in documents(text, Limits::default()) {
             match document.json.ok().and_then(|json| serde_json::from_str::<Value>(&json).ok()) {

@@ -29,7 +29,7 @@ pub(super) fn read(object: &Value, place: &str, found: &mut IgnoredRules) {
             continue;
         }
         let conditions = [
-            kubernetes::provider(),
+            Some(kubernetes::provider()),
             type_of(part("group"), part("kind")),
             id_of(part("namespace"), part("name")),
             match part("namespace") {

@@ -4,8 +4,8 @@ use super::IgnoredRules;
 use super::sql::{self, INDEX, Segment, quoted};
 
 /// Only objects of Kubernetes.
-pub(super) fn provider() -> Option<String> {
-    Some("provider = 'kubernetes'".to_owned())
+pub(super) fn provider() -> String {
+    "provider = 'kubernetes'".to_owned()
 }
 
 /// What a rule without a namespace is about: what the release or application puts into its own namespace,
