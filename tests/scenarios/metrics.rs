@@ -24,8 +24,9 @@ fn names(section: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_metric_is_documented_and_every_documented_metric_is_there() {
-    let mut service = Service::new("", "commit: {interval_seconds: 0.2}");
-    let lines = vm("a", 1).at(1).line() + &vm("b", 2).at(1).line() + "{\n";
+    let rule = "rules: [{name: r, when: id = 'c', effect: {detect: ignore}, owner: o, reason: r, permanent: true}]";
+    let mut service = Service::new("", &format!("commit: {{interval_seconds: 0.2}}\n{rule}"));
+    let lines = [vm("a", 1), vm("b", 2), vm("c", 2)].map(|vm| vm.at(1).line()).concat() + "{\n";
     service.post(lines).is(200).json();
     let scrape = || service.operations.get("/metrics").is(200).body;
     until("it is told", || {
@@ -43,8 +44,9 @@ fn every_metric_is_documented_and_every_documented_metric_is_there() {
         names("Metrics").into_iter().filter(|name| !bus(name)).collect();
     assert_eq!(exported, documented, "{text}");
     for line in [
-        "deployforge_messages_total 3",
-        "deployforge_observations_total{level=\"compared\"} 1",
+        "deployforge_messages_total 4",
+        "deployforge_observations_total{level=\"compared\"} 2",
+        "deployforge_suppressed_total{by=\"rule:r\"} 1",
         "deployforge_verdicts_total{verdict=\"drifted\"} 1",
         "deployforge_assigned_partitions 1",
         "deployforge_partition_lag_messages{topic=\"http/in\",partition=\"0\"} 0",

@@ -34,7 +34,7 @@ const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// What each metric is; `docs/reference/metrics.md` says more.
-const COUNTERS: [(&str, &str); 20] = [
+const COUNTERS: [(&str, &str); 21] = [
     ("deployforge_messages_total", "Messages taken in."),
     ("deployforge_message_bytes_total", "Bytes of messages taken in."),
     (
@@ -48,6 +48,7 @@ const COUNTERS: [(&str, &str); 20] = [
     ),
     ("deployforge_rejects_total", "Records refused, by code."),
     ("deployforge_verdicts_total", "Verdicts that changed, by the verdict they changed to."),
+    ("deployforge_suppressed_total", "Findings suppressed, by fold or rule."),
     ("deployforge_commits_total", "Commits."),
     ("deployforge_maintenance_total", "Turns of maintenance of the history, by result."),
     ("deployforge_merged_files_total", "Files of the history that became part of larger ones."),

@@ -101,7 +101,10 @@ pub struct Rule {
     /// SQL that is true of what it is about.
     pub when: String,
     /// What it does, by stage.
-    #[expect(clippy::zero_sized_map_values, reason = "a file says it, and there may be more effects")]
+    #[expect(
+        clippy::zero_sized_map_values,
+        reason = "a file says it, and there may be more effects"
+    )]
     pub effect: BTreeMap<Stage, Effect>,
     /// Who answers for it.
     pub owner: String,

@@ -189,12 +189,7 @@ fn read_places(items: &RawValue, call: &Call, sink: &mut Sink<'_>) -> Result<(),
     Ok(())
 }
 
-fn read_list(
-    name: &str,
-    elements: &[&RawValue],
-    call: &Call,
-    sink: &mut Sink<'_>,
-) {
+fn read_list(name: &str, elements: &[&RawValue], call: &Call, sink: &mut Sink<'_>) {
     if TABLE.not_resources.iter().any(|other| other == name) {
         sink.note(NOT_RESOURCES, 1);
         return;
