@@ -102,9 +102,7 @@ fn found(declared: (Dialect, &Value), observed: &Value) -> BTreeSet<String> {
             }
             rule
         });
-        all.extend(apart(direction, sign, &rule).into_iter().map(|part| {
-            part.replacen(&format!("{sign}{direction}"), &format!("{sign}{direction}"), 1)
-        }));
+        all.extend(apart(direction, sign, &rule));
     }
     all
 }

@@ -92,6 +92,7 @@ fn bucket(folder: &str) -> Value {
 
 #[test]
 fn config_and_the_calls() {
+    const TYPE: &str = "AWS::S3::Bucket";
     let (maps, canon) = (Maps::built_in(), Canon::default());
     let placebo = "3-aws-config/cloud-custodian__cloud-custodian/tests/data/placebo";
     let folder = format!("{placebo}/test_s3_normalize");
@@ -107,7 +108,6 @@ fn config_and_the_calls() {
     // Nobody asked for the acceleration while the calls were recorded.
     let parts = state["supplementaryConfiguration"].as_object_mut().expect("parts");
     assert!(parts.remove("BucketAccelerateConfiguration").is_some());
-    const TYPE: &str = "AWS::S3::Bucket";
     let expected = node(Dialect::AwsConfig, TYPE, &state, &[]);
     let mut api = bucket(&folder);
     api["Name"] = newest.key.id.as_str().into();
