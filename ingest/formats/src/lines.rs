@@ -119,7 +119,7 @@ impl LineReader {
         self.bytes = lines.block.offset + lines.block.bytes.len() as u64;
         let rows = lines.frame.len() as u64;
         if rows > 0 {
-            self.tally.format.get_or_insert(Format::AwsConfig);
+            self.tally.saw(lines.frame.position(0).offset, Format::AwsConfig);
             self.tally.observations += rows;
             self.tally.loose += rows;
         }

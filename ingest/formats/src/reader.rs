@@ -53,7 +53,7 @@ pub struct ReadSummary {
 impl ReadSummary {
     pub(crate) fn of(tally: &Tally, bytes: u64) -> Self {
         Self {
-            format: tally.format,
+            format: tally.format(),
             observations: tally.observations,
             evidence: tally.evidence,
             rejects: tally.rejects,

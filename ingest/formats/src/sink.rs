@@ -136,8 +136,8 @@ impl Note {
 /// What one input came to.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// The first format that was recognised.
-    pub(crate) format: Option<Format>,
+    /// The first format that was recognised, and where.
+    format: Option<(u64, Format)>,
     /// Resources read.
     pub(crate) observations: u64,
     /// Events of logs read.
@@ -160,9 +160,23 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
+    /// The first format that was recognised.
+    pub(crate) fn format(&self) -> Option<Format> {
+        self.format.map(|(_, format)| format)
+    }
+
+    /// Remembers what stands at `offset`. Lines are not read in their order: the first place counts.
+    pub(crate) fn saw(&mut self, offset: u64, format: Format) {
+        if self.format.is_none_or(|(first, _)| offset < first) {
+            self.format = Some((offset, format));
+        }
+    }
+
     /// Adds what a later part of the same input came to.
     pub(crate) fn merge(&mut self, other: Self) {
-        self.format = self.format.or(other.format);
+        if let Some((offset, format)) = other.format {
+            self.saw(offset, format);
+        }
         self.observations += other.observations;
         self.evidence += other.evidence;
         self.rejects += other.rejects;
@@ -244,6 +258,6 @@ impl Sink<'_> {
 
     /// Remembers which format the input is of.
     pub(crate) fn saw(&mut self, format: Format) {
-        self.tally.format.get_or_insert(format);
+        self.tally.saw(self.position.offset, format);
     }
 }
