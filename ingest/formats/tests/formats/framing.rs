@@ -175,7 +175,7 @@ fn reading_goes_on_after_what_is_broken() {
         "1 truncated",
         "1 2 malformed 3",
         "1 malformed 3",
-        "unsupported",
+        "malformed",
         "malformed",
         "unsupported",
         "malformed",
