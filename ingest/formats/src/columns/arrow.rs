@@ -30,10 +30,12 @@ pub(super) fn read(bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     let mut rows = Rows::new(&schema, sink)?;
     let mut decoder = FileDecoder::new(schema, footer.version());
     for block in footer.dictionaries().iter().flatten() {
-        decoder.read_dictionary(block, &slice(&bytes, block)?).map_err(refused)?;
+        decoder.read_dictionary(block, &slice(&bytes, block)?).map_err(|error| refused(&error))?;
     }
     for block in footer.recordBatches().iter().flatten() {
-        let batch = decoder.read_record_batch(block, &slice(&bytes, block)?).map_err(refused)?;
+        let batch = decoder
+            .read_record_batch(block, &slice(&bytes, block)?)
+            .map_err(|error| refused(&error))?;
         if let Some(batch) = batch {
             rows.take(&batch, sink)?;
         }
@@ -53,7 +55,7 @@ fn slice(bytes: &Buffer, block: &Block) -> Result<Buffer, Refusal> {
     Ok(bytes.slice_with_length(start, length))
 }
 
-fn refused(error: ArrowError) -> Refusal {
+fn refused(error: &ArrowError) -> Refusal {
     let text = error.to_string();
     if text.contains("compression") || text.contains("feature") {
         let reason = "This Arrow file is compressed within, which is not read; write it without compression, or pack the file as a whole.";

@@ -15,7 +15,8 @@ const TAIL: usize = 8;
 
 pub(super) fn read(bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     thrift::check_schema(footer(bytes)?)?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(refused)?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(bytes.clone()).map_err(|error| refused(&error))?;
     let groups = builder.metadata().row_groups();
     let unpacked: i64 = groups.iter().fold(0, |all, group| {
         all.saturating_add(
@@ -33,7 +34,7 @@ pub(super) fn read(bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         return Err(Refusal::new(RejectCode::TooLarge, reason));
     }
     let mut rows = Rows::new(&schema_of(&builder), sink)?;
-    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(refused)?;
+    let reader = builder.with_batch_size(BATCH_ROWS).build().map_err(|error| refused(&error))?;
     for batch in reader {
         rows.take(&batch.map_err(|error| said(&error.to_string()))?, sink)?;
     }
@@ -68,7 +69,7 @@ fn footer(bytes: &[u8]) -> Result<&[u8], Refusal> {
     Ok(&before[start..])
 }
 
-fn refused(error: ParquetError) -> Refusal {
+fn refused(error: &ParquetError) -> Refusal {
     said(&error.to_string())
 }
 

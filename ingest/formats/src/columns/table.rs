@@ -20,6 +20,10 @@ use crate::sink::{Note, Sink};
 const OWN: &str = "_cq_";
 const ACCOUNTS: [&str; 4] = ["account_id", "account", "project_id", "subscription_id"];
 const REGIONS: [&str; 2] = ["region", "location"];
+const SYNC_ID: Note = Note::Counted(
+    "resource that only `_cq_id` identifies, which may be another with each sync",
+    "resources that only `_cq_id` identifies, which may be another with each sync",
+);
 /// Columns of the history's own tables.
 const HISTORY: [&str; 3] = ["resource_id", "reject_id", "environment"];
 /// The clouds that tables are called after.
@@ -178,14 +182,11 @@ impl Columns<'_> {
             table.primary.iter().map(|at| self.text(*at, row)).collect();
         let primary = primary.filter(|parts| !parts.is_empty()).map(|parts| parts.join("/"));
         let own = text("id");
-        let id = arn.clone().or(primary).or_else(|| {
-            let random = text("_cq_id").inspect(|_| {
-                sink.note(Note::Counted(
-                "resource that only `_cq_id` identifies, which may be another with each sync",
-                "resources that only `_cq_id` identifies, which may be another with each sync",
-            ), 1)
-            });
-            if table.known { random.or_else(|| own.clone()) } else { own.clone().or(random) }
+        let named = arn.clone().or(primary);
+        let id = named.or_else(|| own.clone().filter(|_| !table.known)).or_else(|| {
+            let random = text("_cq_id");
+            sink.note(SYNC_ID, random.is_some().into());
+            random.or_else(|| own.clone())
         });
         let Some(id) = id else {
             return Err(Refusal::new(

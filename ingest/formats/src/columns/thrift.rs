@@ -29,11 +29,19 @@ struct Compact<'a> {
 
 const LIST: u8 = 9;
 
-impl<'a> Compact<'a> {
+/// What comes next in a struct.
+enum Next {
+    /// A field, by its kind and number.
+    Field(u8, i64),
+    /// The struct ends.
+    End,
+}
+
+impl Compact<'_> {
     /// Whether the schema is within the limits; `None`: this is no footer.
     fn schema(&mut self) -> Option<bool> {
         let mut id = 0;
-        while let Some((kind, field)) = self.field(id)? {
+        while let Next::Field(kind, field) = self.field(id)? {
             id = field;
             if field != 2 {
                 self.skip(kind, 0)?;
@@ -72,7 +80,7 @@ impl<'a> Compact<'a> {
     /// The number of children of one element.
     fn element(&mut self) -> Option<u64> {
         let (mut id, mut children) = (0, 0);
-        while let Some((kind, field)) = self.field(id)? {
+        while let Next::Field(kind, field) = self.field(id)? {
             id = field;
             if field == 5 && kind == 5 {
                 let zigzag = self.number()?;
@@ -107,11 +115,11 @@ impl<'a> Compact<'a> {
         None
     }
 
-    /// The kind and number of the next field; `Some(None)`: the struct ends.
-    fn field(&mut self, last: i64) -> Option<Option<(u8, i64)>> {
+    /// The next field of a struct.
+    fn field(&mut self, last: i64) -> Option<Next> {
         let byte = self.byte()?;
         if byte == 0 {
-            return Some(None);
+            return Some(Next::End);
         }
         let ahead = i64::from(byte >> 4);
         let field = if ahead > 0 {
@@ -120,7 +128,7 @@ impl<'a> Compact<'a> {
             let zigzag = self.number()?;
             (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64)
         };
-        Some(Some((byte & 0x0f, field)))
+        Some(Next::Field(byte & 0x0f, field))
     }
 
     fn list(&mut self) -> Option<(u64, u8)> {
@@ -148,16 +156,16 @@ impl<'a> Compact<'a> {
                 for _ in 0..length {
                     // In a list a boolean has a byte.
                     if matches!(element, 1 | 2) {
-                        self.bytes(1)?
+                        self.bytes(1)?;
                     } else {
-                        self.skip(element, depth + 1)?
+                        self.skip(element, depth + 1)?;
                     }
                 }
                 Some(())
             }
             12 => {
                 let mut id = 0;
-                while let Some((kind, field)) = self.field(id)? {
+                while let Next::Field(kind, field) = self.field(id)? {
                     id = field;
                     self.skip(kind, depth + 1)?;
                 }

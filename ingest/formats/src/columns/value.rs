@@ -95,7 +95,7 @@ impl Writer {
             DataType::List(item) => self.list(&*array.as_list::<i32>().value(row), item)?,
             DataType::LargeList(item) => self.list(&*array.as_list::<i64>().value(row), item)?,
             DataType::ListView(item) => {
-                self.list(&*array.as_list_view::<i32>().value(row), item)?
+                self.list(&*array.as_list_view::<i32>().value(row), item)?;
             }
             DataType::LargeListView(item) => {
                 self.list(&*array.as_list_view::<i64>().value(row), item)?;
@@ -196,7 +196,7 @@ impl Writer {
                     self.instant(array.as_primitive::<TimestampSecondType>().value(row), 1);
                 }
                 TimeUnit::Millisecond => {
-                    self.instant(array.as_primitive::<TimestampMillisecondType>().value(row), 1000)
+                    self.instant(array.as_primitive::<TimestampMillisecondType>().value(row), 1000);
                 }
                 TimeUnit::Microsecond => self.instant(
                     array.as_primitive::<TimestampMicrosecondType>().value(row),
