@@ -10,6 +10,7 @@ mod demo;
 mod diff;
 mod documents;
 mod events;
+mod evidence;
 mod generate;
 mod house;
 mod http;

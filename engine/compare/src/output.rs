@@ -12,6 +12,7 @@ use deployforge_model::{
 
 use crate::chunks::Chunks;
 use crate::columns::{ints, times};
+use crate::evidence::{self, EvidenceRow};
 use crate::findings::{FindingRow, Findings, OpenFinding};
 use crate::prepare::Scrubbed;
 use crate::states::{StateRow, States};
@@ -197,6 +198,8 @@ pub struct Output {
     pub(crate) accepted: Accepted,
     /// States that could not be made canonical.
     pub rejects: Vec<RejectRow>,
+    /// Events of audit logs.
+    pub evidence: Vec<EvidenceRow>,
     /// Rollups of checks.
     pub checks: BTreeMap<CheckKey, CheckCounts>,
     /// Observations per level of check.
@@ -250,13 +253,14 @@ impl Output {
 
     /// How many rows wait for the history.
     pub fn rows(&self) -> usize {
-        self.findings.len() + self.verdicts.len() + self.states.len()
+        self.findings.len() + self.verdicts.len() + self.states.len() + self.evidence.len()
     }
 
     /// Bytes of text in the longest column. A column of the history holds 2 GiB, so who gathers
     /// commits before.
     pub fn bytes(&self) -> usize {
-        self.findings.bytes().max(self.verdicts.bytes()).max(self.states.bytes())
+        let evidence = self.evidence.iter().map(EvidenceRow::bytes).sum();
+        self.findings.bytes().max(self.verdicts.bytes()).max(self.states.bytes()).max(evidence)
     }
 
     /// Makes one chunk of what one epoch put out of a table, if its chunks are small.
@@ -321,6 +325,7 @@ impl Output {
         self.verdicts.append(other.verdicts);
         self.states.append(other.states);
         self.rejects.extend(other.rejects);
+        self.evidence.extend(other.evidence);
         for (key, counts) in other.checks {
             self.checks.entry(key).or_default().add(&counts);
         }
@@ -381,6 +386,11 @@ impl Output {
         RecordBatch::try_new(schema::rejects(), columns).expect("the columns follow the schema")
     }
 
+    /// Rows for the `evidence` table.
+    pub fn evidence_batch(&self, committed_at: Timestamp) -> RecordBatch {
+        evidence::batch(&self.evidence, committed_at)
+    }
+
     /// Rows for the `checks` table.
     pub fn checks_batch(&self, committed_at: Timestamp) -> RecordBatch {
         let rows = &self.checks;
@@ -397,6 +407,6 @@ impl Output {
     }
 }
 
-fn texts<S: AsRef<str>>(values: impl Iterator<Item = S>) -> ArrayRef {
+pub(crate) fn texts<S: AsRef<str>>(values: impl Iterator<Item = S>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }

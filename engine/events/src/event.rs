@@ -235,7 +235,7 @@ pub(crate) fn event(
     match table {
         Table::Findings => finding(row, source, commit),
         Table::Verdicts => Some(verdict(row, source, commit)),
-        Table::Observations | Table::Rejects | Table::Checks => None,
+        Table::Observations | Table::Rejects | Table::Evidence | Table::Checks => None,
     }
 }
 

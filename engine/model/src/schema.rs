@@ -246,6 +246,29 @@ pub fn observations() -> SchemaRef {
     schema(fields)
 }
 
+/// Table `evidence`: events of audit logs and change records, append-only: who did what to what.
+///
+/// `evidence_id` is a hash of the event, the same wherever it was read; `event_id` is the log's own.
+/// `resources` and `paths` are lists joined by newlines. Empty texts say that the log does not tell.
+pub fn evidence() -> SchemaRef {
+    let mut fields = vec![utf8("evidence_id", false), utf8("log", false), utf8("event_id", false)];
+    fields.push(time("at", true));
+    for name in ["actor", "actor_type", "tool", "action", "caller", "provider", "account", "region"]
+    {
+        fields.push(utf8(name, false));
+    }
+    fields.extend([
+        Field::new("read_only", DataType::Boolean, false),
+        utf8("error", false),
+        utf8("resources", false),
+        utf8("paths", false),
+        utf8("source", false),
+        time("ingested_at", false),
+        time("committed_at", false),
+    ]);
+    schema(fields)
+}
+
 /// Table `rejects`: what could not be read, where and why; the bytes only as hash and size.
 pub fn rejects() -> SchemaRef {
     schema(vec![

@@ -1,5 +1,7 @@
 //! The engine: feeds in, output gathered.
 
+mod evidence;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
@@ -10,8 +12,8 @@ use deployforge_compare::{
 };
 use deployforge_formats::{Format, LineReader, ReadSummary};
 use deployforge_model::{
-    Clock, Dialect, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record, Reject,
-    RejectCode, Scope, SourcePosition, Sweep, Timestamp,
+    Clock, Dialect, Evidence, Frame, ObservationBatch, ObservationBatchBuilder, Presence, Record,
+    Reject, RejectCode, Scope, SourcePosition, Sweep, Timestamp,
 };
 use rayon::prelude::*;
 
@@ -32,6 +34,8 @@ pub struct Totals {
     pub files: u64,
     /// Files that could not be opened.
     pub unreadable: u64,
+    /// Events of audit logs, each once.
+    pub evidence: u64,
     /// Records refused, repeated ones included.
     pub rejects: u64,
     /// The same by their codes.
@@ -71,6 +75,7 @@ pub struct Engine {
     output: Output,
     totals: Totals,
     known_rejects: HashSet<String>,
+    recent: evidence::Recent,
     lines: Option<Lines>,
     /// Partitions that are read.
     pub(crate) partitions: BTreeMap<Owner, Lines>,
@@ -89,10 +94,12 @@ enum Found {
     /// A message that listed all there is ends.
     Listed(String, Vec<Scope>, Dialect),
     Reject(Reject),
+    Evidence(Vec<Evidence>),
 }
 
 impl Engine {
-    /// An engine around a comparator. `known_rejects` are ids that the history already holds.
+    /// An engine around a comparator. `known_rejects` are ids that the history already holds: of what
+    /// was refused, and of the newest events.
     pub fn new(
         comparator: Comparator,
         clock: Arc<dyn Clock>,
@@ -104,6 +111,7 @@ impl Engine {
             output: Output::default(),
             totals: Totals::default(),
             known_rejects,
+            recent: evidence::Recent::default(),
             lines: None,
             partitions: BTreeMap::new(),
         }
@@ -191,6 +199,7 @@ impl Engine {
             }
             Feed::Sweep { source, sweep } => self.sweep(&self.origin(source), sweep, 0),
             Feed::Reject { source, file, reject } => self.reject(&source, &file, reject),
+            Feed::Evidence { source, events } => self.evidence(&source, events, false),
             Feed::Progress { bytes } => self.totals.bytes += bytes,
             Feed::FileEnd { source, file, summary, scopes, .. } => {
                 self.end_file(source, &file, summary, scopes);
@@ -340,7 +349,7 @@ impl Engine {
                     found.push(Found::Sweep(sweep, at));
                 }
                 Record::Reject(reject) => found.push(Found::Reject(reject)),
-                Record::Evidence(_) => {}
+                Record::Evidence(evidence) => found.push(Found::Evidence(vec![*evidence])),
             }
         }
         seal(&mut builder, found);
@@ -379,7 +388,7 @@ impl Engine {
                 batches.push(one);
                 continue;
             }
-            if !matches!(one, Found::Reject(_)) {
+            if !matches!(one, Found::Reject(_) | Found::Evidence(_)) {
                 self.apply(lines, frames, &batches, &origin);
                 batches.clear();
             }
@@ -391,6 +400,9 @@ impl Engine {
                     self.gather(output);
                 }
                 Found::Reject(reject) => self.reject_of(lines, &origin, reject),
+                Found::Evidence(events) => {
+                    self.evidence(&origin.source, events, lines.messages.is_some());
+                }
                 Found::Rows { .. } | Found::Batch(_) => {}
             }
         }
@@ -415,7 +427,9 @@ impl Engine {
                     reader: &*lines.reader,
                 }),
                 Found::Batch(batch) => Some(Segment::Batch(batch)),
-                Found::Sweep(..) | Found::Listed(..) | Found::Reject(_) => None,
+                Found::Sweep(..) | Found::Listed(..) | Found::Reject(_) | Found::Evidence(_) => {
+                    None
+                }
             })
             .collect();
         if segments.is_empty() {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crossbeam::channel::{Receiver, Sender, bounded};
 use deployforge_formats::{LineReader, ReadSummary, Reader, Side};
 use deployforge_model::{
-    Block, Clock, FileMark, Observation, ObservationBatch, ObservationBatchBuilder, Presence,
-    Record, Reject, Scope, Sweep,
+    Block, Clock, Evidence, FileMark, Observation, ObservationBatch, ObservationBatchBuilder,
+    Presence, Record, Reject, Scope, Sweep,
 };
 use deployforge_sources::{ByteStream, SourceError, open};
 
@@ -30,6 +30,7 @@ pub const LIMITS: FeedLimits = FeedLimits {
     probe_lines: 16,
     scopes_per_file: 4096,
     named_files: 10_000,
+    recent_events: 500_000,
     nested_files: 8,
 };
 
@@ -49,6 +50,7 @@ pub struct FeedLimits {
     pub probe_lines: usize,
     pub scopes_per_file: usize,
     pub named_files: usize,
+    pub recent_events: usize,
     pub nested_files: usize,
 }
 
@@ -114,6 +116,13 @@ pub enum Feed {
         file: Arc<str>,
         /// What and why.
         reject: Reject,
+    },
+    /// Events of audit logs.
+    Evidence {
+        /// Whose they are.
+        source: Arc<str>,
+        /// The events.
+        events: Vec<Evidence>,
     },
     /// Bytes of the file read so far, as they lie on the disk.
     Progress {
@@ -463,6 +472,7 @@ impl FileReader<'_> {
     }
 
     fn hand_on(&mut self, records: &mut Vec<Record>) -> Option<()> {
+        let mut events = Vec::new();
         for record in records.drain(..) {
             match record {
                 Record::Observation(observation) => {
@@ -487,10 +497,13 @@ impl FileReader<'_> {
                     let (source, file) = (Arc::clone(&self.source), Arc::clone(&self.file));
                     self.send(Feed::Reject { source, file, reject })?;
                 }
-                Record::Evidence(_) => {}
+                Record::Evidence(evidence) => events.push(*evidence),
             }
         }
-        Some(())
+        if events.is_empty() {
+            return Some(());
+        }
+        self.send(Feed::Evidence { source: Arc::clone(&self.source), events })
     }
 
     fn flush(&mut self) -> Option<()> {

@@ -98,6 +98,7 @@ impl Recorder {
             (Table::Findings, findings),
             (Table::Observations, output.take_states(now)),
             (Table::Rejects, vec![output.rejects_batch(now)]),
+            (Table::Evidence, vec![output.evidence_batch(now)]),
             (Table::Checks, vec![output.checks_batch(now)]),
             (Table::Verdicts, verdicts),
         ] {

@@ -115,10 +115,10 @@ impl History {
             }
         }
         let last = this.last_in_tables();
-        if let Some(gone) = missing.first()
-            && last > 0
+        if last > 0
+            && let Some(gone) = this.gone(&missing, last).await?
         {
-            return Err(this.damaged(*gone));
+            return Err(this.damaged(gone));
         }
         for table in missing {
             this.open_table(table).await?;
@@ -143,6 +143,17 @@ impl History {
 
     fn damaged(&self, gone: Table) -> HistoryError {
         HistoryError::Damaged { path: self.place.to_string(), table: gone.name() }
+    }
+
+    /// Which of the tables that are not there was there once.
+    async fn gone(&self, missing: &[Table], last: u64) -> Result<Option<Table>, HistoryError> {
+        let old = missing.iter().find(|table| !table.is_newer()).copied();
+        if missing.is_empty() || old.is_some() {
+            return Ok(old);
+        }
+        let ledger = Ledger::open(&self.place, last, self.pause).await?;
+        let held = |table: &&Table| ledger.head().last_of(**table).is_some_and(|number| number > 0);
+        Ok(missing.iter().find(held).copied())
     }
 
     /// Whether a table, or the beginning of one, is there.
@@ -206,7 +217,8 @@ impl History {
         let mut this = Self::closed(place.clone());
         let mut gone = None;
         for table in Table::ALL {
-            if !this.has_log(table).await? || !this.read_table(table).await? {
+            let there = this.has_log(table).await? && this.read_table(table).await?;
+            if !there && !table.is_newer() {
                 gone = gone.or(Some(table));
             }
         }
@@ -227,6 +239,11 @@ impl History {
     /// One table, as of opening or the last [`History::refresh`]: commits do not read it anew.
     pub fn table(&self, table: Table) -> &DeltaTable {
         &self.tables[&table]
+    }
+
+    /// The same, unless the history is older than the table, and nobody has written to it since.
+    pub fn find(&self, table: Table) -> Option<&DeltaTable> {
+        self.tables.get(&table)
     }
 
     /// Reads the newest versions that others committed.
@@ -410,6 +427,34 @@ mod tests {
         std::fs::remove_dir_all(dir.path().join("verdicts")).expect("our own folder");
         let damaged = History::create(dir.path()).await;
         assert!(matches!(damaged, Err(HistoryError::Damaged { table: "verdicts", .. })));
+    }
+
+    #[tokio::test]
+    async fn a_history_from_before_a_table_gets_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut history = History::create(dir.path()).await.expect("a new history");
+        let commit = |table| (Step::default(), vec![(table, row(table))]);
+        let (step, rows) = commit(Table::Rejects);
+        history.commit(&step, rows).await.expect("committed");
+        drop(history);
+        let folder = dir.path().join("evidence");
+        std::fs::remove_dir_all(&folder).expect("our own folder");
+        // Its manifests do not speak of it either.
+        for manifest in std::fs::read_dir(dir.path().join("ledger")).expect("a ledger").flatten() {
+            let text = std::fs::read_to_string(manifest.path()).expect("a manifest");
+            let old = text.replace("\"evidence\":0,", "");
+            assert_ne!(text, old);
+            std::fs::write(manifest.path(), old).expect("written");
+        }
+        let reader = History::open(dir.path()).await.expect("it can be read");
+        assert!(reader.find(Table::Evidence).is_none() && !folder.exists());
+        let mut history = History::create(dir.path()).await.expect("it gets the table");
+        let (step, rows) = commit(Table::Evidence);
+        assert_eq!(history.commit(&step, rows).await.expect("committed"), 2);
+        drop(history);
+        std::fs::remove_dir_all(&folder).expect("our own folder");
+        let damaged = History::create(dir.path()).await;
+        assert!(matches!(damaged, Err(HistoryError::Damaged { table: "evidence", .. })));
     }
 
     #[tokio::test]

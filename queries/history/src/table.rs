@@ -14,6 +14,8 @@ pub enum Table {
     Observations,
     /// What could not be read.
     Rejects,
+    /// Events of audit logs.
+    Evidence,
     /// Rollups of checks.
     Checks,
     /// Transitions of verdicts. Committed last: a verdict never stands without its findings.
@@ -22,8 +24,20 @@ pub enum Table {
 
 impl Table {
     /// Every table, in the order of commits.
-    pub const ALL: [Self; 5] =
-        [Self::Findings, Self::Observations, Self::Rejects, Self::Checks, Self::Verdicts];
+    pub const ALL: [Self; 6] = [
+        Self::Findings,
+        Self::Observations,
+        Self::Rejects,
+        Self::Evidence,
+        Self::Checks,
+        Self::Verdicts,
+    ];
+
+    /// Whether histories were made before there was this table: one that lacks it gets it from the next
+    /// writer, and reads as empty before.
+    pub(crate) fn is_newer(self) -> bool {
+        self == Self::Evidence
+    }
 
     /// The folder's name.
     pub fn name(self) -> &'static str {
@@ -31,6 +45,7 @@ impl Table {
             Self::Findings => "findings",
             Self::Observations => "observations",
             Self::Rejects => "rejects",
+            Self::Evidence => "evidence",
             Self::Checks => "checks",
             Self::Verdicts => "verdicts",
         }
@@ -42,6 +57,7 @@ impl Table {
             Self::Findings => schema::findings(),
             Self::Observations => schema::observations(),
             Self::Rejects => schema::rejects(),
+            Self::Evidence => schema::evidence(),
             Self::Checks => schema::checks(),
             Self::Verdicts => schema::verdicts(),
         }

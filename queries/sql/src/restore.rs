@@ -9,6 +9,9 @@ use futures::StreamExt as _;
 
 use crate::{Session, SqlError};
 
+/// Events whose ids are read back: what a crash makes a file repeat is among them.
+const EVIDENCE_MAX: usize = 500_000;
+
 /// The state of a history at its newest version.
 #[derive(Debug)]
 pub struct Known {
@@ -17,7 +20,7 @@ pub struct Known {
     pub verdicts: Vec<RecordBatch>,
     /// The open findings: key, `path`, `kind`, `expected`, `observed`, `leaves`, `severity`, `fold`.
     pub findings: Vec<RecordBatch>,
-    /// Ids of what was refused already.
+    /// Ids of what was refused already, and of the newest events.
     pub rejects: HashSet<String>,
     /// The next free sequence number.
     pub sequence: u64,
@@ -40,12 +43,17 @@ impl Session {
                  (SELECT max(sequence) FROM finding_transitions GROUP BY finding_id) ORDER BY sequence",
             )
             .await?;
-        let (_, rejects) = self.query("SELECT reject_id FROM rejects").await?;
+        let newest = format!(
+            "SELECT evidence_id FROM evidence ORDER BY committed_at DESC LIMIT {EVIDENCE_MAX}"
+        );
         let mut ids = HashSet::new();
-        for batch in &rejects {
-            let column = cast(batch.column(0), &DataType::Utf8)
-                .map_err(|error| SqlError::Query(error.to_string()))?;
-            ids.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
+        for sql in ["SELECT reject_id FROM rejects", &newest] {
+            let (_, batches) = self.query(sql).await?;
+            for batch in &batches {
+                let column = cast(batch.column(0), &DataType::Utf8)
+                    .map_err(|error| SqlError::Query(error.to_string()))?;
+                ids.extend(column.as_string::<i32>().iter().flatten().map(str::to_owned));
+            }
         }
         let sequence = self
             .highest("finding_transitions")

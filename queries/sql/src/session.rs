@@ -84,7 +84,11 @@ impl Session {
                 Table::Findings => "finding_transitions",
                 other => other.name(),
             };
-            let delta = history.table(table);
+            let Some(delta) = history.find(table) else {
+                let empty = MemTable::try_new(table.schema(), vec![Vec::new()])?;
+                context.register_table(name, Arc::new(empty))?;
+                continue;
+            };
             delta
                 .update_datafusion_session(&context.state())
                 .map_err(|error| SqlError::Query(error.to_string()))?;

@@ -133,3 +133,38 @@ SELECT minute, sum(checked) AS checked, sum(in_sync) AS in_sync, sum(drifted) AS
        sum(missing) AS missing, sum(unmanaged) AS unmanaged, sum(unknown) AS unknown,
        sum(late) AS late
 FROM checks GROUP BY minute;
+
+-- Who changed what differs now: of each open finding the newest event of an audit log that wrote to the resource within a day before the finding was observed.
+CREATE VIEW who_changed AS
+SELECT environment, provider, account, region, type, id, path, kind, severity, observed_at, at, actor,
+       actor_type, tool, action, caller, matched, log, event_id, finding_id
+FROM (
+  SELECT f.environment, f.provider, f.account, f.region, f.type, f.id, f.path, f.kind, f.severity,
+         f.observed_at, e.at, e.actor, e.actor_type, e.tool, e.action, e.caller, e.log, e.event_id,
+         f.finding_id, CASE WHEN f.whole AND e.whole THEN 'id' ELSE 'name' END AS matched,
+         row_number() OVER (PARTITION BY f.finding_id
+                            ORDER BY e.at DESC, f.whole AND e.whole DESC, e.event_id) AS nth
+  FROM (
+    SELECT *, lower(id) AS name, true AS whole FROM current_findings
+    UNION ALL
+    SELECT *, lower(regexp_replace(id, '^.*[:/]', '')) AS name, false AS whole
+    FROM current_findings WHERE strpos(id, ':') > 0 OR strpos(id, '/') > 0
+  ) f
+  JOIN (
+    SELECT at, actor, actor_type, tool, action, caller, provider, account, log, event_id,
+           lower(resource) AS name, true AS whole
+    FROM (SELECT *, unnest(string_to_array(resources, chr(10))) AS resource FROM evidence) w
+    WHERE NOT read_only AND error = '' AND actor <> ''
+    UNION ALL
+    SELECT at, actor, actor_type, tool, action, caller, provider, account, log, event_id,
+           lower(regexp_replace(resource, '^.*[:/]', '')) AS name, false AS whole
+    FROM (SELECT *, unnest(string_to_array(resources, chr(10))) AS resource FROM evidence) w
+    WHERE NOT read_only AND error = '' AND actor <> ''
+      AND (strpos(resource, ':') > 0 OR strpos(resource, '/') > 0)
+  ) e ON e.name = f.name
+  WHERE f.name <> '' AND (f.whole OR e.whole)
+    AND (f.account = e.account OR f.account = '' OR e.account = '')
+    AND (f.provider = e.provider OR e.provider = '' OR f.account = e.account)
+    AND e.at <= f.observed_at AND e.at >= f.observed_at - INTERVAL '24 hours'
+) t
+WHERE nth = 1;
