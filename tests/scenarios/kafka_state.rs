@@ -158,3 +158,30 @@ fn reading_begins_where_it_is_told_to() {
         assert_eq!(read(&lab), [ids, &["d"]].concat(), "{start}");
     }
 }
+
+#[test]
+fn what_grew_stale_is_so_for_the_next_worker_too() {
+    let Some(broker) = Broker::shared() else { return };
+    let lab = lab(broker, "stale");
+    let config = lab.read("s.yaml");
+    lab.write("s.yaml", format!("stale_after_seconds: 3\n{config}"));
+    lab.write("base.ndjson", ["a", "b"].map(|id| vm(id, "l", 0)).join("\n"));
+    let _ = lab.run(&["baseline", "import", "b", "base.ndjson"]).exits(0);
+    broker.produce("stale", [vm("a", "l", 1), vm("b", "m", 1)].map(Message::of));
+    let worker = lab.start_logged(&["run", "-c", "s.yaml"], "0.log");
+    until(&lab, "both are stale", |lab| {
+        lab.path("data/history/verdicts/_delta_log").is_dir()
+            && lab.count("verdicts where reason = 'stale'") == 2
+    });
+    worker.terminate();
+    assert_eq!(worker.finish().code, Some(0));
+    let before = sizes(&lab);
+    let source = lab.query("select distinct source from coverage where unknown > 0");
+    assert_eq!(text(&source[0], "source"), "s");
+    // The next process neither forgets it nor says it again.
+    once(&lab);
+    assert_eq!(sizes(&lab), before);
+    broker.produce("stale", [vm("a", "l", 1), vm("b", "m", 2)].map(Message::of));
+    once(&lab);
+    expect_verdicts(&lab, &[("vm a", "in_sync"), ("vm b", "drifted")]);
+}

@@ -1,17 +1,12 @@
 //! Secrets: planted everywhere, found nowhere.
 
-use std::collections::BTreeMap;
-
 use deployforge_tests::make::{
     Native, cloud_event, config_item, config_snapshot, lines, terraform_state,
 };
-use deployforge_tests::{Lab, files_below};
+use deployforge_tests::{Lab, PLANTED, files_below, leaks_below};
 use serde_json::{Value, json};
 
 use crate::support::import;
-
-/// What every planted secret begins with.
-const PLANTED: &str = "PLANTED-";
 
 /// A state full of secrets, in the places where clouds and code put them.
 fn state(mark: &str) -> Value {
@@ -166,43 +161,69 @@ fn gather() -> (Lab, Vec<(String, String)>) {
     (lab, said)
 }
 
-/// Which planted secrets stand in a text.
-fn leaks(text: &str) -> Vec<String> {
-    let mut found: Vec<String> = text
-        .match_indices(PLANTED)
-        .map(|(at, _)| {
-            let rest = text[at..].chars();
-            rest.take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect()
-        })
-        .collect();
-    found.sort();
-    found.dedup();
-    found
+#[test]
+fn no_planted_secret_is_said_or_kept() {
+    // What is said and what is kept is looked through by the testkit, here as everywhere.
+    let (lab, said) = gather();
+    assert!(said.len() > 30 && said.iter().any(|(_, text)| text.contains("hmac")));
+    assert!(files_below(&lab.path("data"), "", &[]).len() > 20);
+    let sources = leaks_below(&lab.path("now"));
+    assert!(sources.len() > 50, "what looks for secrets finds those that are there");
+}
+
+/// What the user's rules call sensitive, in the words of the user's own formats.
+const RULES: &str = r#"
+secrets:
+  - { type: "v*", path: /scripts/*/body }
+  - { name: "*_pin" }
+  - { text: "://[^/ ]+:[^/ ]+@" }
+"#;
+
+/// A state whose secrets nothing but the user's rules can tell.
+fn odd(mark: &str) -> Value {
+    let secret = |n: u64| format!("{PLANTED}odd-{mark}-{n}");
+    json!({
+        "scripts": [{"body": secret(1), "on": true}],
+        "door_pin": secret(2),
+        "url": format!("db://me:{}@host/x", secret(3)),
+        "settings": json!({"proxy": format!("http://me:{}@proxy", secret(4))}).to_string(),
+        "size": mark,
+    })
 }
 
 #[test]
-fn no_planted_secret_is_said_or_kept() {
-    let (lab, said) = gather();
-    let mut leaked: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (typed, text) in &said {
-        for secret in leaks(text) {
-            leaked.entry(secret).or_default().push(format!("`{typed}`"));
-        }
+fn what_users_call_a_secret_is_one() {
+    let lab = Lab::new();
+    lab.write("deployforge.yaml", RULES);
+    for (name, minute) in [("one", 1), ("two", 2)] {
+        lab.write(&format!("{name}.ndjson"), Native::new("vm", "a", odd(name)).at(minute).line());
     }
-    let files = files_below(&lab.path("data"), "", &[]);
-    assert!(files.len() > 20, "{files:?}");
-    for file in &files {
-        let bytes = std::fs::read(file).expect("a file of ours");
-        let text = String::from_utf8_lossy(&bytes);
-        for secret in leaks(&text) {
-            leaked.entry(secret).or_default().push(file.display().to_string());
-        }
+    let with = ["--config", "deployforge.yaml"];
+    let run = |args: &[&str]| lab.run(&[args, &with].concat());
+    let _ = run(&["baseline", "import", "b", "one.ndjson"]).exits(0);
+    let source = ["run", "--once", "--baseline", "b", "--source", "two.ndjson"];
+    let _ = run(&source).exits(1);
+    let paths = lab.sorted("select path from current_findings");
+    let expected = ["/door_pin", "/scripts/0/body", "/settings", "/size", "/url"];
+    assert_eq!(paths, expected.map(|path| json!({"path": path}).to_string()));
+    for table in ["observations", "finding_transitions"] {
+        let _ = lab.query(&format!("select * from {table}"));
     }
-    let lines: Vec<String> = leaked
-        .iter()
-        .map(|(secret, places)| format!("{secret} in {} and {} more", places[0], places.len() - 1))
-        .collect();
-    assert!(lines.is_empty(), "{lines:#?}");
+    let audit = ["audit", "--baseline", "one.ndjson", "--snapshot", "two.ndjson", "--format"];
+    for format in ["table", "json", "ndjson"] {
+        let _ = run(&[&audit[..], &[format]].concat()).exits(1);
+    }
+
+    // A baseline that hides something else cannot be compared: it says what to do.
+    let again = lab.run(&source).exits(2).says("other rules about secrets");
+    assert!(again.stderr.contains("deployforge baseline import b one.ndjson"), "{again}");
+    lab.write("deployforge.yaml", RULES.replace("*_pin", "*-Pin-*"));
+    let _ = run(&source).exits(2).says("other rules about secrets");
+    for wrong in ["- {}", "- {name: a, text: b}", "- {text: '('}", "- {name: '*'}", "- {text: ''}"]
+    {
+        lab.write("deployforge.yaml", format!("secrets:\n  {wrong}\n"));
+        let _ = run(&source).exits(2).says("secrets");
+    }
 }
 
 #[test]

@@ -102,3 +102,35 @@ fn what_cannot_be_watched_is_refused() {
     lab.write("stdin.yaml", "sources: [{name: in, path: '-', watch: true}]\n");
     let _ = lab.run(&["run", "-c", "stdin.yaml"]).exits(2).says("cannot be watched");
 }
+
+#[test]
+fn what_is_not_seen_any_more_grows_stale() {
+    let lab = lab();
+    lab.write(
+        "stale.yaml",
+        "stale_after_seconds: 6\ncommit: {interval_seconds: 0.1}\nsources: [{name: in, path: inbox, watch: true}]\n",
+    );
+    let first = vm("a", 1).at(1).line() + &vm("b", 2).at(1).line() + &vm("x", 1).at(1).line();
+    lab.write("inbox/1.ndjson", first);
+    let watching = lab.start_logged(&["run", "-c", "stale.yaml"], "log");
+    // One is seen again and again.
+    let minute = std::cell::Cell::new(1);
+    until("the others are stale", || {
+        minute.set(minute.get() + 1);
+        lab.write("inbox/2.ndjson", vm("c", 1).at(minute.get()).line());
+        std::thread::sleep(Duration::from_millis(900));
+        rows(&lab, "verdicts where reason = 'stale'") == 3
+    });
+    let stale =
+        [("vm a", "unknown"), ("vm b", "unknown"), ("vm c", "in_sync"), ("vm x", "unknown")];
+    expect_verdicts(&lab, &stale);
+    assert!(lab.read("log").contains("not seen for 6 s"), "{}", lab.read("log"));
+    assert_eq!(rows(&lab, "current_findings"), 0, "of what is unknown nothing is found");
+    assert_eq!(rows(&lab, "unknown_reasons where reason = 'stale'"), 1);
+    // Seen again, it is what it was.
+    lab.write("inbox/3.ndjson", vm("a", 1).at(50).line() + &vm("b", 2).at(50).line());
+    until("they are known again", || rows(&lab, "drifted_now where id = 'b'") == 1);
+    watching.terminate();
+    let _ = watching.finish();
+    assert_eq!(rows(&lab, "verdicts where id = 'a' and verdict = 'in_sync'"), 1);
+}

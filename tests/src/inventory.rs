@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
+use crate::PLANTED;
 use crate::make::time;
 
 const TYPES: [&str; 6] = [
@@ -15,7 +16,7 @@ const TYPES: [&str; 6] = [
 ];
 const REGIONS: [&str; 4] = ["us-east-1", "eu-west-1", "ap-southeast-2", "us-west-2"];
 
-/// An inventory of AWS Config items. The same count and seed give the same items everywhere.
+/// An inventory of AWS Config items, some with a planted secret. The same count and seed give the same items everywhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Inventory {
     /// How many resources.
@@ -126,6 +127,10 @@ impl Inventory {
             }
             let comma = if a > 0 { "," } else { "" };
             let _ = write!(configuration, "{comma}\"{name}\":{value}");
+        }
+        // Not everywhere: states without secrets are read another way.
+        if i % 8 == 3 {
+            let _ = write!(configuration, r#","masterPassword":"{PLANTED}{id}""#);
         }
         let line = format!(
             concat!(

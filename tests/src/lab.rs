@@ -9,18 +9,34 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Bucket, Outcome, binary, seconds};
+use crate::{Bucket, Outcome, binary, leaks, leaks_below, seconds};
 
 /// A temporary folder in which `deployforge` runs, with its data directory `data`.
 #[derive(Debug)]
 pub struct Lab {
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// Where else its commands keep what they know.
+    kept: Vec<PathBuf>,
+}
+
+/// Whatever a test is about: what its commands kept holds none of the secrets that were planted.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for folder in self.kept.iter().chain([&self.path("data")]) {
+            let found = leaks_below(folder);
+            assert!(found.is_empty(), "planted secrets were kept: {found:?}");
+        }
+    }
 }
 
 impl Default for Lab {
     fn default() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder"), variables: Vec::new() }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { folder, variables: Vec::new(), kept: Vec::new() }
     }
 }
 
@@ -34,6 +50,7 @@ impl Lab {
     pub fn sharing(bucket: &Bucket, place: &str) -> Self {
         let mut lab = Self::with_access(bucket);
         lab.set("DEPLOYFORGE_STORE", place);
+        lab.kept.push(bucket.files(place));
         lab
     }
 
@@ -273,10 +290,15 @@ impl Started {
             std::thread::sleep(Duration::from_millis(4));
         };
         let stderr = self.stderr.take().map(join).unwrap_or_default();
+        let stdout = self.stdout.take().map(join).unwrap_or_default();
+        for said in [&stdout, &stderr] {
+            let found = leaks(said);
+            assert!(found.is_empty(), "`{}` says planted secrets: {found:?}", self.typed);
+        }
         Outcome {
             typed: self.typed.clone(),
             code: status.code(),
-            stdout: self.stdout.take().map(join).unwrap_or_default(),
+            stdout,
             stderr: String::from_utf8_lossy(&stderr).into_owned(),
             peak_memory: self.peak_memory,
         }

@@ -5,6 +5,7 @@
 //! [`Inventory`] a seeded inventory of any size whose drift is known, [`count_leaves`] counts
 //! attributes without any code of the engine. A [`Broker`] is a real Kafka, on machines with Java, a
 //! [`Bucket`] a real S3 server, on machines with Go; [`Faults`] lose half of its calls. A [`Client`] speaks HTTP with curl.
+//! Secrets are planted in inventories and looked for in all that commands say and keep ([`leaks`]).
 //! The scenarios in `scenarios/` use nothing else: they know the command line, the files and the
 //! SQL, and no crate that computes.
 
@@ -18,6 +19,7 @@ mod lab;
 pub mod make;
 mod outcome;
 mod places;
+mod planted;
 
 pub use binary::binary;
 pub use broker::{Broker, Compression, Message, Producer, Read};
@@ -28,6 +30,7 @@ pub use inventory::{Drift, Inventory, Round};
 pub use lab::{Lab, Started};
 pub use outcome::Outcome;
 pub use places::{files_below, fixtures, root, scale, seconds};
+pub use planted::{PLANTED, leaks, leaks_below};
 
 use serde_json::Value;
 

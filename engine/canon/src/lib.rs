@@ -34,6 +34,7 @@ mod parse;
 pub mod redact;
 mod rewrite;
 pub mod rules;
+mod secret_rules;
 mod trie;
 mod walk;
 
@@ -49,6 +50,7 @@ pub use parse::{CanonError, Limits, Parser};
 pub use redact::Redactor;
 pub use rewrite::Canonical;
 pub use rules::{ArrayKind, ArrayRule, ArrayRules, RuleError};
+pub use secret_rules::SecretRule;
 
 use deployforge_model::{Dialect, Seed, StateForm, StateText, path};
 
@@ -83,7 +85,8 @@ impl Canon {
     /// What decides, besides keys, how a text becomes canonical, as a text: where it is the same, the same
     /// texts come to the same.
     pub fn stamp(&self) -> String {
-        format!("{VERSION} {:?} {:?}", self.rules.rules(), self.limits)
+        let secrets = self.redactor.stamp();
+        format!("{VERSION} {:?} {:?} {secrets}", self.rules.rules(), self.limits)
     }
 
     /// Reads a state slice as a source gave it: arrays by type rule, sensitive values redacted.
@@ -146,7 +149,7 @@ impl Canon {
             return false;
         }
         let Parser { memo, types, .. } = parser;
-        let of_type = types.of(&self.rules, seed, dialect, resource_type);
+        let of_type = types.of(self, seed, dialect, resource_type);
         let redactor = &self.redactor;
         let mut walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat };
         walk.run(slice.form).is_some()
@@ -173,7 +176,7 @@ impl Canon {
             return None;
         }
         let Parser { memo, types, .. } = parser;
-        let of_type = types.of(&self.rules, seed, dialect, resource_type);
+        let of_type = types.of(self, seed, dialect, resource_type);
         let (redactor, bare) = (&self.redactor, slice.form != StateForm::Object);
         let flat = &mut Flat::default();
         let mut walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat };
@@ -193,7 +196,7 @@ impl Canon {
         out: &mut Canonical,
     ) -> bool {
         let Parser { memo, types, scratch, .. } = parser;
-        let of_type = types.of(&self.rules, seed, dialect, resource_type);
+        let of_type = types.of(self, seed, dialect, resource_type);
         let (redactor, mut flat) = (&self.redactor, Flat::default());
         let walk = Walk { text: slice.text, seed, of_type, redactor, memo, flat: &mut flat };
         let depth_max = self.limits.depth.min(DEPTH + 2);
@@ -225,7 +228,7 @@ impl Canon {
             None => parser.value(text, self.limits, stored)?,
         };
         if matches!(node, Node::Array(_)) {
-            let rules = &parser.types.of(&self.rules, seed, dialect, resource_type).rules;
+            let rules = &parser.types.of(self, seed, dialect, resource_type).rules;
             if !rules.is_empty() {
                 rules::arrange(&mut node, rules, &mut path::segments(path).collect());
             }

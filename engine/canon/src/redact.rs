@@ -2,23 +2,27 @@
 //!
 //! Sensitive is what the source declares so, what `data/secrets.json` lists by type (states written
 //! by old versions hold such values and declare nothing), and every text whose name says so (see [`is_secret_name`]),
-//! whether it is a member, the `value` beside such a `name`, or either of these inside JSON text.
+//! whether it is a member, the `value` beside such a `name`, or either of these inside JSON text; and
+//! what the user's own rules say ([`SecretRule`]).
 //! The hash is keyed BLAKE3 under the deployment's key, so equal values stay equal within one
 //! deployment, a change is seen, and the value is not.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use deployforge_model::path::{segments, wildcard};
+use deployforge_model::path::{PathPattern, segments, wildcard};
 
 use crate::node::{Node, Secret};
 use crate::parse::{Limits, Parser};
+use crate::rules::RuleError;
+use crate::secret_rules::{SecretRule, SecretRules, plain};
 
 /// Replaces sensitive values by keyed hashes.
 #[derive(Clone)]
 pub struct Redactor {
     key: [u8; 32],
     key_id: Box<str>,
+    rules: Arc<SecretRules>,
 }
 
 impl std::fmt::Debug for Redactor {
@@ -74,11 +78,7 @@ fn typed() -> &'static [(String, String)] {
 /// Whether a member of this name holds a secret if it is a text.
 pub fn is_secret_name(name: &str) -> bool {
     let plain: Cow<'_, str> = if name.bytes().any(|b| !b.is_ascii_lowercase()) {
-        name.chars()
-            .filter(|c| !matches!(c, '_' | '-' | '.' | ' '))
-            .map(|c| c.to_ascii_lowercase())
-            .collect::<String>()
-            .into()
+        plain(name).into()
     } else {
         name.into()
     };
@@ -90,7 +90,22 @@ pub fn is_secret_name(name: &str) -> bool {
 impl Redactor {
     /// A redactor under a deployment's key.
     pub fn new(key: [u8; 32], key_id: &str) -> Self {
-        Self { key, key_id: key_id.into() }
+        Self { key, key_id: key_id.into(), rules: Arc::default() }
+    }
+
+    /// The same with the user's rules.
+    pub fn with_rules(self, rules: Vec<SecretRule>) -> Result<Self, RuleError> {
+        Ok(Self { rules: Arc::new(SecretRules::new(rules)?), ..self })
+    }
+
+    /// What the user's rules come to: the same text for the same rules, empty without any.
+    pub fn stamp(&self) -> String {
+        self.rules.stamp()
+    }
+
+    /// Whether a member of this name holds a secret if it is a text or a number.
+    pub(crate) fn is_secret_name(&self, name: &str) -> bool {
+        is_secret_name(name) || (self.rules.has_names() && self.rules.is_name(&plain(name)))
     }
 
     /// Replaces every sensitive value of a state of `resource_type` below `root`.
@@ -109,6 +124,9 @@ impl Redactor {
         for pointer in declared {
             let segments: Vec<String> = segments(pointer).collect();
             self.redact_at(root, &segments);
+        }
+        for pattern in self.rules.paths(resource_type) {
+            self.redact_fitting(root, pattern, &mut Vec::new());
         }
         self.redact_named(root);
     }
@@ -157,6 +175,26 @@ impl Redactor {
         }
     }
 
+    fn redact_fitting(&self, node: &mut Node, pattern: &PathPattern, at: &mut Vec<String>) {
+        if pattern.fits(at) {
+            return self.redact_leaves(node);
+        }
+        let mut inner = |segment: String, node: &mut Node| {
+            at.push(segment);
+            self.redact_fitting(node, pattern, at);
+            at.pop();
+        };
+        match node {
+            Node::Object(members) => {
+                members.iter_mut().for_each(|(name, value)| inner(name.to_string(), value));
+            }
+            Node::Array(items) => {
+                items.iter_mut().enumerate().for_each(|(i, item)| inner(i.to_string(), item));
+            }
+            _ => {}
+        }
+    }
+
     /// Every leaf below a declared path is a secret; nulls and empty texts tell nothing and stay.
     fn redact_leaves(&self, node: &mut Node) {
         match node {
@@ -198,12 +236,12 @@ impl Redactor {
             Node::Object(members) => {
                 let named = members.iter().any(|(name, value)| {
                     matches!(&**name, "name" | "Name" | "key" | "Key")
-                        && matches!(value, Node::String(text) if is_secret_name(text))
+                        && matches!(value, Node::String(text) if self.is_secret_name(text))
                 });
                 let mut found = false;
                 for (name, value) in members {
-                    let secret =
-                        is_secret_name(name) || (named && matches!(&**name, "value" | "Value"));
+                    let secret = self.is_secret_name(name)
+                        || (named && matches!(&**name, "value" | "Value"));
                     found |=
                         if secret { self.redact_texts(value) } else { self.redact_named(value) };
                 }
@@ -212,7 +250,7 @@ impl Redactor {
             Node::Array(items) | Node::Set(items) => {
                 items.iter_mut().fold(false, |found, item| self.redact_named(item) | found)
             }
-            Node::String(text) => match self.redact_json_text(text) {
+            Node::String(text) => match self.redact_text(text) {
                 Some(redacted) => {
                     *node = redacted;
                     true
@@ -223,14 +261,32 @@ impl Redactor {
         }
     }
 
-    /// Whether a text is JSON in which something would be redacted.
+    /// Whether a text is or holds a secret.
     pub(crate) fn holds_secret(&self, text: &str) -> bool {
-        self.redact_json_text(text).is_some()
+        self.redact_text(text).is_some()
+    }
+
+    /// Whether any text could be a secret, whatever it begins with.
+    pub(crate) fn reads_texts(&self) -> bool {
+        self.rules.reads_texts()
     }
 
     /// Whether states of this type have secrets at known paths.
-    pub(crate) fn has_paths(resource_type: &str) -> bool {
+    pub(crate) fn has_paths(&self, resource_type: &str) -> bool {
         typed().iter().any(|(types, _)| wildcard(types, resource_type))
+            || self.rules.paths(resource_type).next().is_some()
+    }
+
+    /// What stands for a text that is or holds a secret. Secrets in JSON are hashed each by itself first:
+    /// what still looks like one then reaches beyond them.
+    fn redact_text(&self, text: &str) -> Option<Node> {
+        let inner = self.redact_json_text(text);
+        let looks = match &inner {
+            Some(Node::String(inner)) => self.rules.is_text(inner),
+            Some(_) => false,
+            None => self.rules.is_text(text),
+        };
+        if looks { Some(self.secret(&Node::String(text.into()))) } else { inner }
     }
 
     /// JSON inside a text, redacted and written back, where it held a secret. Where it is damaged, no one
@@ -241,8 +297,20 @@ impl Redactor {
             Ok(mut inner) => {
                 self.redact_named(&mut inner).then(|| Node::String(inner.to_json().into()))
             }
-            Err(_) => has_secret_name(bare).then(|| self.secret(&Node::String(text.into()))),
+            Err(_) => self.has_secret_name(bare).then(|| self.secret(&Node::String(text.into()))),
         }
+    }
+
+    /// Whether what looks like the name of a member says secret.
+    fn has_secret_name(&self, text: &str) -> bool {
+        let mut parts = text.split('"').peekable();
+        while let Some(part) = parts.next() {
+            let is_name = parts.peek().is_some_and(|after| after.trim_start().starts_with(':'));
+            if is_name && self.is_secret_name(part.trim_end_matches('\\')) {
+                return true;
+            }
+        }
+        false
     }
 }
 
@@ -250,18 +318,6 @@ impl Redactor {
 fn may_be_json(text: &str) -> Option<&str> {
     let bare = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     bare.starts_with(['{', '[', '"']).then_some(bare)
-}
-
-/// Whether what looks like the name of a member says secret.
-fn has_secret_name(text: &str) -> bool {
-    let mut parts = text.split('"').peekable();
-    while let Some(part) = parts.next() {
-        let is_name = parts.peek().is_some_and(|after| after.trim_start().starts_with(':'));
-        if is_name && is_secret_name(part.trim_end_matches('\\')) {
-            return true;
-        }
-    }
-    false
 }
 
 #[cfg(test)]
@@ -320,6 +376,50 @@ mod tests {
     fn a_change_of_a_secret_is_seen() {
         assert_ne!(redacted(r#"{"password":"a"}"#, &[]), redacted(r#"{"password":"b"}"#, &[]));
         assert_eq!(redacted(r#"{"password":"a"}"#, &[]), redacted(r#"{"password":"a"}"#, &[]));
+    }
+
+    #[test]
+    fn users_say_what_is_sensitive() {
+        let rule = |resource_type: Option<&str>, path: &str, name: &str, text: &str| {
+            let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            SecretRule {
+                resource_type: resource_type.map(str::to_owned),
+                path: given(path),
+                name: given(name),
+                text: given(text),
+            }
+        };
+        let rules = vec![
+            rule(Some("t*"), "/list/*/script", "", ""),
+            rule(Some("other"), "/kept", "", ""),
+            rule(None, "/**/deep", "", ""),
+            rule(None, "", "*_Pin", ""),
+            rule(None, "", "", "://[^/ ]+:[^/ ]+@"),
+        ];
+        let redactor = Redactor::new([7; 32], "k1").with_rules(rules.clone()).expect("rules");
+        assert_ne!(redactor.stamp(), Redactor::default().stamp());
+        let canon = Canon { redactor, ..Canon::default() };
+        let text = r#"{"list":[{"script":{"a":"planted-1","b":99001,"c":true}},{"other":"kept-1"}],"kept":"kept-2","x":{"deep":["planted-2"],"door_pin":[99002],"pins":"kept-3"},"url":"db://me:planted-3@host/a","env":[{"name":"DoorPin","value":"planted-4"}],"json":"{\"u\":\"a://b:planted-5@c\",\"v\":\"kept-4\"}"}"#;
+        let none = std::iter::empty();
+        let state =
+            canon.state(&mut Parser::default(), Dialect::Native, "type", text.as_bytes(), none);
+        let out = state.expect("a state").root.to_json();
+        assert!(!out.contains("planted") && !out.contains("9900"), "{out}");
+        assert!((1..=4).all(|i| out.contains(&format!("kept-{i}"))), "{out}");
+
+        for wrong in [
+            rule(None, "", "", ""),
+            rule(None, "/a", "b", ""),
+            rule(None, "a", "", ""),
+            rule(Some("t"), "", "name", ""),
+            rule(None, "", "*", ""),
+            rule(None, "", "", "x*"),
+            rule(None, "", "", "("),
+            rule(None, "", "", r"(\w{500}){500}"),
+        ] {
+            let error = Redactor::default().with_rules(vec![wrong.clone()]);
+            assert!(error.is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

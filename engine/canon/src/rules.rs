@@ -65,6 +65,20 @@ pub enum RuleError {
         "the rule for `{0}` asks `band`, so it needs `between`: the members that hold the least and the most"
     )]
     NoBand(String),
+    /// A rule about secrets that has none or several of `path`, `name` and `text`.
+    #[error(
+        "a rule of `secrets` has one of `path` (with `type`, if you like), `name` and `text`: write one rule for each"
+    )]
+    NotOneSecret,
+    /// A name that every member has.
+    #[error("a `name` in `secrets` that fits every name would hide everything: say more than `*`")]
+    AnyName,
+    /// An expression that every text fits.
+    #[error("a `text` in `secrets` that fits the empty text would hide every text")]
+    AnyText,
+    /// An expression that is none, or too large.
+    #[error("a `text` in `secrets` is not a regular expression that can be used: {0}")]
+    Pattern(String),
 }
 
 /// The rules in order of precedence, compiled per type on first use.

@@ -9,7 +9,7 @@ use deployforge_model::{HashedMap, Seed};
 
 use crate::hash;
 use crate::node::RESERVED;
-use crate::redact::is_secret_name;
+use crate::redact::Redactor;
 use crate::rules::{ArrayKind, TypeRules};
 
 /// Nodes and bytes of names that are kept; then all is forgotten and learnt again.
@@ -216,12 +216,13 @@ impl Trie {
     }
 
     /// The member of a name.
-    pub(crate) fn member(&mut self, seed: &Seed, after: &Members, name: &[u8]) -> Id {
+    pub(crate) fn member(&mut self, by: (&Seed, &Redactor), after: &Members, name: &[u8]) -> Id {
+        let seed = by.0;
         let hash = seed.text(name);
         let key = seed.mix(u64::from(after.object), hash);
         let id = match self.children.get(&key) {
             Some(id) => *id,
-            None => self.learn(seed, after.object, name, hash, key),
+            None => self.learn(by, after.object, name, hash, key),
         };
         self.nodes[after.last as usize].next = id;
         id
@@ -242,7 +243,14 @@ impl Trie {
     }
 
     #[cold]
-    fn learn(&mut self, seed: &Seed, object: Id, name: &[u8], hash: u64, key: u64) -> Id {
+    fn learn(
+        &mut self,
+        (seed, redactor): (&Seed, &Redactor),
+        object: Id,
+        name: &[u8],
+        hash: u64,
+        key: u64,
+    ) -> Id {
         let path = hash::member_path(seed, self.nodes[object as usize].path, hash);
         let id = self.add(Sort::Member, path, object);
         let start = self.texts.len() as u32;
@@ -250,7 +258,7 @@ impl Trie {
         self.texts.extend_from_slice(name);
         self.texts.extend_from_slice(b"\":");
         let secret = std::str::from_utf8(name)
-            .map_or(true, |name| name.starts_with(RESERVED) || is_secret_name(name));
+            .map_or(true, |name| name.starts_with(RESERVED) || redactor.is_secret_name(name));
         let node = &mut self.nodes[id as usize];
         node.name = hash;
         node.text = (start, name.len() as u32 + 3);

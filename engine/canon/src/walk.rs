@@ -13,11 +13,12 @@ use deployforge_model::{
     Dialect, HashedMap, HashedSet, MemberKind, Seed, StateForm, StateMember, special,
 };
 
+use crate::Canon;
 use crate::flat::{Flat, Unit};
 use crate::hash;
 use crate::number::{Number, is_json_number};
-use crate::redact::{Redactor, is_secret_name};
-use crate::rules::{ArrayKind, ArrayRules, TypeRules};
+use crate::redact::Redactor;
+use crate::rules::{ArrayKind, TypeRules};
 use crate::trie::{Id, Members, Trie};
 
 /// Nesting beyond this is left to the exact way.
@@ -53,7 +54,7 @@ impl TypeMemo {
     #[inline]
     pub(crate) fn of(
         &mut self,
-        rules: &ArrayRules,
+        canon: &Canon,
         seed: &Seed,
         dialect: Dialect,
         resource_type: &str,
@@ -63,9 +64,9 @@ impl TypeMemo {
             self.0.clear();
         }
         self.0.entry(id).or_insert_with(|| {
-            let rules = rules.of(dialect, resource_type);
+            let rules = canon.rules.of(dialect, resource_type);
             let elements = rules.names_elements();
-            OfType { rules, id, secrets: Redactor::has_paths(resource_type), elements }
+            OfType { rules, id, secrets: canon.redactor.has_paths(resource_type), elements }
         })
     }
 }
@@ -303,7 +304,8 @@ impl Walk<'_> {
         if escaped {
             return None;
         }
-        let member = self.memo.trie.member(self.seed, after, &self.text[at + 1..end]);
+        let member =
+            self.memo.trie.member((self.seed, self.redactor), after, &self.text[at + 1..end]);
         let colon = self.space(end + 1);
         (self.byte(colon)? == b':').then_some((member, colon + 1))
     }
@@ -362,7 +364,10 @@ impl Walk<'_> {
         };
         let value = hash::string(self.seed, text);
         // The exact way looks for secrets in JSON text, and beside a name that says secret.
-        if is_label || matches!(text.first(), Some(b'{' | b'[' | b'"' | b'\t'..=b' ' | 0x80..)) {
+        if is_label
+            || self.redactor.reads_texts()
+            || matches!(text.first(), Some(b'{' | b'[' | b'"' | b'\t'..=b' ' | 0x80..))
+        {
             self.harmless(text, value, is_label)?;
         }
         Some((value, end + 1))
@@ -375,7 +380,7 @@ impl Walk<'_> {
             return Some(());
         }
         let text = std::str::from_utf8(text).ok()?;
-        if (is_label && is_secret_name(text)) || self.redactor.holds_secret(text) {
+        if (is_label && self.redactor.is_secret_name(text)) || self.redactor.holds_secret(text) {
             return None;
         }
         if self.memo.harmless.len() >= MEMO_MAX {

@@ -53,11 +53,17 @@ struct KeptDetail {
     put_out: bool,
     /// The bits of the score, which are compared.
     score: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    skipped: u32,
     state_hash: Option<Box<str>>,
     identity: Option<KeptIdentity>,
     findings: Vec<KeptFinding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     across: Option<Across>,
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -161,6 +167,7 @@ fn detail_of(entry: &Entry) -> String {
         reason: entry.reason(),
         put_out: entry.is_put_out(),
         score: entry.score().to_bits(),
+        skipped: entry.skipped(),
         state_hash: detail.and_then(|detail| detail.state_hash.clone()),
         identity: detail.and_then(|detail| detail.identity.as_ref()).map(|identity| KeptIdentity {
             key: (*identity.key).clone(),
@@ -330,8 +337,17 @@ fn revive(context: &Context, entry: &mut Entry, kept: Option<KeptDetail>) {
     let Some(kept) = kept else {
         return entry.take_up((Some(Verdict::InSync), None), true, None);
     };
-    let KeptDetail { verdict, reason, put_out, score, state_hash, identity, findings, across } =
-        kept;
+    let KeptDetail {
+        verdict,
+        reason,
+        put_out,
+        score,
+        skipped,
+        state_hash,
+        identity,
+        findings,
+        across,
+    } = kept;
     let score = f64::from_bits(score);
     let findings: Vec<OpenFinding> = findings
         .iter()
@@ -353,8 +369,9 @@ fn revive(context: &Context, entry: &mut Entry, kept: Option<KeptDetail>) {
         && findings.is_empty()
         && state_hash.is_none()
         && score == 0.0
+        && skipped == 0
         && across.is_none();
-    let detail = Detail { identity, findings, state_hash, score, across };
+    let detail = Detail { identity, findings, state_hash, score, skipped, across };
     entry.take_up((verdict, reason), put_out, (!empty).then(|| Box::new(detail)));
 }
 

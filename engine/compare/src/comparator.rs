@@ -4,22 +4,20 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use deployforge_model::{
-    BaselineKind, Dialect, Frame, Key128, ObservationBatch, ResourceKey, Scope, Seed, Severity,
-    Timestamp, UnknownReason, Verdict,
+    BaselineKind, Dialect, Frame, Key128, ObservationBatch, Scope, Seed, Timestamp, UnknownReason,
 };
 use rayon::prelude::*;
 
 use crate::baseline::Baseline;
 use crate::chunks::Prepares;
 use crate::entry::{Entry, Identity, Owner, Restored, Unseen};
-use crate::findings::OpenFinding;
 use crate::group::Groups;
 use crate::index::{Aliases, Declared, is_global, lock, per_thread};
 use crate::order::latest;
 use crate::output::{Accepted, Output};
 use crate::prepare::{Prepared, WHEN_TAKEN_IN};
 use crate::route::{Routable, Routed, Routes, Stranger};
-use crate::rows::{BaselineRow, CHUNK_ROWS};
+use crate::rows::CHUNK_ROWS;
 use crate::shape::Shapes;
 use crate::shard::{BatchOrigin, Context, Loaded, Segment, Settings, Shard, Tier, Tools};
 
@@ -59,48 +57,6 @@ pub(crate) struct SweepState {
     pub(crate) at: i64,
     pub(crate) dialects: HashSet<Dialect>,
     pub(crate) complete: bool,
-}
-
-/// One resource as it is now, for listing.
-#[derive(Clone, Debug)]
-#[allow(missing_docs)] // the fields of the JSON that `audit` prints
-pub struct ResourceView<'a> {
-    name: Name<'a>,
-    pub verdict: Verdict,
-    pub reason: Option<UnknownReason>,
-    pub score: f64,
-    pub severity: Option<Severity>,
-    pub findings: &'a [OpenFinding],
-    /// A loaded baseline declares it.
-    pub declared: bool,
-    /// This process observed it.
-    pub seen: bool,
-}
-
-/// Where a resource's key stands. Who only counts does not read it: it lies in a file, a place of its
-/// own for each part.
-#[derive(Clone, Debug)]
-enum Name<'a> {
-    Declared(BaselineRow<'a>),
-    Observed(&'a ResourceKey),
-}
-
-impl<'a> ResourceView<'a> {
-    /// What it is known by.
-    pub fn key(&self) -> ResourceKey {
-        match self.name {
-            Name::Declared(row) => row.key(),
-            Name::Observed(key) => key.clone(),
-        }
-    }
-
-    /// What its declaration calls it.
-    pub fn address(&self) -> Option<&'a str> {
-        match self.name {
-            Name::Declared(row) => row.address(),
-            Name::Observed(_) => None,
-        }
-    }
 }
 
 impl Comparator {
@@ -515,7 +471,7 @@ impl Comparator {
         self.unseen(origin, 1, &decide)
     }
 
-    fn unseen(
+    pub(crate) fn unseen(
         &mut self,
         origin: &BatchOrigin,
         since: u32,
@@ -530,33 +486,8 @@ impl Comparator {
         self.gather(&[], outputs, origin)
     }
 
-    fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.shards.iter().flat_map(Shard::entries)
-    }
-
-    /// Every resource with a verdict, or declared without one (`unknown`, `unobserved`).
-    pub fn resources(&self) -> impl Iterator<Item = ResourceView<'_>> {
-        self.entries().filter_map(|entry| {
-            let declared = self.context.row(entry);
-            if entry.verdict().is_none() && declared.is_none_or(|row| row.is_deposed()) {
-                return None;
-            }
-            let name = match declared {
-                Some(row) => Name::Declared(row),
-                None => Name::Observed(&entry.detail.as_ref()?.identity.as_ref()?.key),
-            };
-            let unobserved = entry.verdict().is_none().then_some(UnknownReason::Unobserved);
-            Some(ResourceView {
-                name,
-                verdict: entry.verdict().unwrap_or(Verdict::Unknown),
-                reason: entry.reason().or(unobserved),
-                score: entry.score(),
-                severity: entry.severity(),
-                findings: entry.findings(),
-                declared: declared.is_some(),
-                seen: entry.seen > 0,
-            })
-        })
     }
 }
 
@@ -568,7 +499,7 @@ fn is_mapped(context: &Context, entry: &Entry, seen: &HashSet<Dialect>) -> bool 
 }
 
 /// What a sweep needs to know of an entry.
-struct Described<'a> {
+pub(crate) struct Described<'a> {
     key: [&'a str; 5],
     dialect: Dialect,
     collection: &'a str,
@@ -576,7 +507,7 @@ struct Described<'a> {
 }
 
 /// Describes an entry. Deposed objects are nobody's loss: `None`.
-fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>> {
+pub(crate) fn describe<'a>(context: &'a Context, entry: &'a Entry) -> Option<Described<'a>> {
     if let Some(row) = context.row(entry) {
         let (key, dialect, collection) = (row.parts(), row.dialect(), row.collection());
         return (!row.is_deposed()).then_some(Described {

@@ -77,6 +77,8 @@ pub(crate) struct Detail {
     pub(crate) findings: Vec<OpenFinding>,
     pub(crate) state_hash: Option<Box<str>>,
     pub(crate) score: f64,
+    /// How many of the declared attributes were not compared.
+    pub(crate) skipped: u32,
     /// In whose words it was last observed, where those are not its declaration's.
     pub(crate) across: Option<Across>,
 }
@@ -280,16 +282,17 @@ impl Entry {
     pub(crate) fn settle(
         &mut self,
         (verdict, reason): (Option<Verdict>, Option<UnknownReason>),
-        score: f64,
+        (score, skipped): (f64, u32),
         findings: Vec<OpenFinding>,
     ) -> Option<PutOut> {
         let before = (self.facts & PUT_OUT != 0).then(|| self.put_out());
         self.verdict = verdict;
         self.reason = reason;
-        if self.detail.is_some() || !findings.is_empty() || score != 0.0 {
+        if self.detail.is_some() || !findings.is_empty() || score != 0.0 || skipped != 0 {
             let detail = self.detail();
             detail.findings = findings;
             detail.score = score;
+            detail.skipped = skipped;
         }
         self.set(PUT_OUT, true);
         before
@@ -385,6 +388,11 @@ impl Entry {
 
     pub(crate) fn detail(&mut self) -> &mut Detail {
         self.detail.get_or_insert_default()
+    }
+
+    /// How many of the declared attributes were not compared.
+    pub(crate) fn skipped(&self) -> u32 {
+        self.detail.as_ref().map_or(0, |detail| detail.skipped)
     }
 
     pub(crate) fn findings(&self) -> &[OpenFinding] {

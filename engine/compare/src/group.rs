@@ -61,6 +61,13 @@ impl Groups {
         )
     }
 
+    /// Environment and type of a group.
+    pub(crate) fn parts(&self, group: u16) -> Option<(Arc<str>, Arc<str>)> {
+        let inner = self.read();
+        let (environment, _, resource_type) = inner.names.get(usize::from(group))?;
+        Some((Arc::clone(environment), Arc::clone(resource_type)))
+    }
+
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
         match self.0.read() {
             Ok(inner) => inner,

@@ -18,13 +18,15 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Option<Verdict>,
     pub(crate) reason: Option<UnknownReason>,
     pub(crate) score: f64,
+    /// How many of the declared attributes were not compared.
+    pub(crate) skipped: u32,
     pub(crate) findings: Vec<OpenFinding>,
 }
 
 impl Judgement {
     pub(crate) fn plain(verdict: Option<Verdict>) -> Self {
         let score = if verdict == Some(Verdict::Missing) { 100.0 } else { 0.0 };
-        Self { verdict, reason: None, score, findings: Vec::new() }
+        Self { verdict, reason: None, score, skipped: 0, findings: Vec::new() }
     }
 
     pub(crate) fn unknown(reason: UnknownReason) -> Self {
@@ -43,13 +45,17 @@ impl Judgement {
         let mut findings: Vec<_> = comparison.differences.iter().map(finding).collect();
         let ignored = ignore(context, subject, &mut findings);
         let drifted = findings.iter().any(OpenFinding::counts);
+        let skipped = comparison.leaves - comparison.compared();
         match comparison.nothing_compared_but(drifted) {
-            Some(reason) => Self { findings, ..Self::unknown(reason) },
-            None if ignored => {
-                let score = comparison.score_of(|at| findings[at].counts());
-                Self::found(findings, score)
+            Some(reason) => Self { findings, skipped, ..Self::unknown(reason) },
+            None => {
+                let score = if ignored {
+                    comparison.score_of(|at| findings[at].counts())
+                } else {
+                    comparison.score
+                };
+                Self { skipped, ..Self::found(findings, score) }
             }
-            None => Self::found(findings, comparison.score),
         }
     }
 
@@ -57,7 +63,7 @@ impl Judgement {
     pub(crate) fn found(findings: Vec<OpenFinding>, score: f64) -> Self {
         let drifted = findings.iter().any(OpenFinding::counts);
         let verdict = Some(if drifted { Verdict::Drifted } else { Verdict::InSync });
-        Self { verdict, reason: None, score, findings }
+        Self { verdict, reason: None, score, skipped: 0, findings }
     }
 }
 

@@ -133,6 +133,9 @@ pub(crate) struct Run {
     /// An imported baseline, by name or `NAME@VERSION`.
     #[arg(long = "baseline", value_name = "NAME")]
     pub(crate) baselines: Vec<String>,
+    /// Files of rules: what they ignore at detection does not count.
+    #[arg(long, num_args = 1.., value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) rules: Vec<PathBuf>,
     /// Keep watching folders for new files.
     #[arg(long)]
     pub(crate) watch: bool,
@@ -371,6 +374,9 @@ pub(crate) struct Diff {
     /// In whose words both are written [default: as the type's name says].
     #[arg(long, value_parser = parse_dialect, value_name = "DIALECT")]
     pub(crate) dialect: Option<deployforge_model::Dialect>,
+    /// The configuration file, for secrets, folds, array rules and policies.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
     /// How to print the result of one comparison; pairs are always JSON lines.
     #[arg(long, value_enum, default_value_t = DiffFormat::Table)]
     pub(crate) format: DiffFormat,

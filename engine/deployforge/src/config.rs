@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use deployforge_canon::{ArrayRule, Fold, FoldRule, Normalise};
+use deployforge_canon::{ArrayRule, Fold, FoldRule, Normalise, SecretRule};
 use deployforge_formats::KeyDefaults;
 use deployforge_maps::KindRule;
 use deployforge_model::Mode;
@@ -35,9 +35,11 @@ pub(crate) struct ConfigFile {
     pub(crate) baselines: Vec<BaselineRef>,
     pub(crate) sources: Vec<SourceConfig>,
     pub(crate) mode: Option<Mode>,
+    pub(crate) stale_after_seconds: Option<u64>,
     pub(crate) normalise: Option<Normalise>,
     pub(crate) arrays: Vec<ArrayRule>,
     pub(crate) folds: FoldsConfig,
+    pub(crate) secrets: Vec<SecretRule>,
     pub(crate) kinds: Vec<KindRule>,
     pub(crate) environments: Vec<Environment>,
     pub(crate) policy: PolicyRules,
@@ -218,6 +220,13 @@ pub(crate) struct HistoryConfig {
 impl Default for HistoryConfig {
     fn default() -> Self {
         Self { retention_hours: 168 }
+    }
+}
+
+impl ConfigFile {
+    /// How long what nobody sees is known.
+    pub(crate) fn stale_after(&self) -> Option<Duration> {
+        self.stale_after_seconds.map(Duration::from_secs)
     }
 }
 

@@ -40,9 +40,54 @@ pub(crate) struct Summary {
     pub(crate) suppressed_by: BTreeMap<String, u64>,
     /// The share of resources that could be judged, 0 to 1.
     pub(crate) coverage: f64,
+    /// What could not be judged, by the reason.
+    pub(crate) unknown_by: BTreeMap<&'static str, u64>,
+    /// Resources and what of them could not be judged, by environment and by type, where that is any.
+    pub(crate) coverage_by: CoverageBy,
+    /// Attributes of what is in sync or drifted.
+    pub(crate) attributes: Attributes,
     /// The mean drift score of what was checked or is missing.
     pub(crate) score: f64,
     pub(crate) by_severity: BySeverity,
+}
+
+/// Where resources could not be judged.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct CoverageBy {
+    pub(crate) environment: BTreeMap<String, Coverage>,
+    #[serde(rename = "type")]
+    pub(crate) kind: BTreeMap<String, Coverage>,
+}
+
+/// How much could be judged.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Coverage {
+    pub(crate) resources: u64,
+    pub(crate) unknown: u64,
+}
+
+/// Declared attributes, and how many of them were compared.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(crate) struct Attributes {
+    pub(crate) declared: u64,
+    pub(crate) compared: u64,
+}
+
+impl CoverageBy {
+    /// Counts groups together that have the same environment, or type, and keeps what is not complete.
+    fn of(groups: impl Iterator<Item = (String, String, Coverage)>) -> Self {
+        let mut all = Self::default();
+        for (environment, kind, coverage) in groups {
+            for (by, name) in [(&mut all.environment, environment), (&mut all.kind, kind)] {
+                let sum = by.entry(name).or_default();
+                sum.resources += coverage.resources;
+                sum.unknown += coverage.unknown;
+            }
+        }
+        all.environment.retain(|_, coverage| coverage.unknown > 0);
+        all.kind.retain(|_, coverage| coverage.unknown > 0);
+        all
+    }
 }
 
 /// Findings by severity; a missing or unmanaged resource counts as one.
@@ -124,8 +169,15 @@ impl Summary {
             Verdict::Drifted => self.drifted += 1,
             Verdict::Missing => self.missing += 1,
             Verdict::Unmanaged => self.unmanaged += 1,
-            Verdict::Unknown => self.unknown += 1,
+            Verdict::Unknown => {
+                self.unknown += 1;
+                let reason = resource.reason.map_or("", UnknownReason::name);
+                *self.unknown_by.entry(reason).or_default() += 1;
+            }
         }
+        let leaves = resource.leaves();
+        self.attributes.declared += u64::from(leaves);
+        self.attributes.compared += u64::from(leaves.saturating_sub(resource.skipped));
         for finding in resource.findings {
             if finding.counts() {
                 self.findings += 1;
@@ -156,10 +208,27 @@ impl Summary {
         self.coverage = if all > 0 { (all - self.unknown) as f64 / all as f64 } else { 0.0 };
     }
 
-    /// The summary of resources.
-    pub(crate) fn of<'a>(resources: impl Iterator<Item = ResourceView<'a>>) -> Self {
+    /// The summary of those resources of a comparator that are `concerned`.
+    pub(crate) fn of(
+        comparator: &Comparator,
+        concerned: impl Fn(&ResourceView<'_>) -> bool,
+    ) -> Self {
         let mut summary = Self::default();
-        resources.for_each(|resource| summary.add(&resource));
+        let mut groups: Vec<Coverage> = Vec::new();
+        for resource in comparator.resources().filter(concerned) {
+            summary.add(&resource);
+            let group = usize::from(resource.group);
+            if group >= groups.len() {
+                groups.resize(group + 1, Coverage::default());
+            }
+            groups[group].resources += 1;
+            groups[group].unknown += u64::from(resource.verdict == Verdict::Unknown);
+        }
+        let named = groups.into_iter().enumerate().filter_map(|(group, coverage)| {
+            let (environment, kind) = comparator.group(group as u16)?;
+            Some((environment.to_string(), kind.to_string(), coverage))
+        });
+        summary.coverage_by = CoverageBy::of(named);
         summary.finish();
         summary
     }
@@ -208,7 +277,7 @@ impl Report {
     /// score, then key, so that it is the same whatever the order of input.
     pub(crate) fn of(comparator: &Comparator, explain: bool) -> Self {
         let concerned = |resource: &ResourceView<'_>| resource.declared || resource.seen;
-        let summary = Summary::of(comparator.resources().filter(concerned));
+        let summary = Summary::of(comparator, concerned);
         let ignoring = comparator.policy().ignoring();
         let mut resources: Vec<ResourceReport> = comparator
             .resources()
@@ -330,6 +399,17 @@ impl Summary {
             render::percent(self.coverage),
             self.score,
         );
+        if self.unknown > 0 {
+            let by = self.unknown_by.iter().map(|(reason, count)| format!("{count} {reason}"));
+            let _ = write!(line, "\nunknown: {}", by.collect::<Vec<_>>().join(", "));
+        }
+        let Attributes { declared, compared } = self.attributes;
+        if compared < declared {
+            let _ = write!(
+                line,
+                "\n{compared} of {declared} declared attributes compared: the others have no counterpart in what was observed, or no value that is known"
+            );
+        }
         if self.checked == 0 {
             let _ = write!(line, "\n0 resources compared: nothing was shown to be in sync");
         }

@@ -62,7 +62,7 @@ impl HashKeys {
 pub(crate) fn canon(config: &ConfigFile, keys: &HashKeys) -> Result<Canon, CommandError> {
     Ok(Canon {
         rules: ArrayRules::with(config.arrays.clone())?,
-        redactor: keys.redactor.clone(),
+        redactor: keys.redactor.clone().with_rules(config.secrets.clone())?,
         limits: Limits::default(),
         folds: FoldRules::with(config.folds.rules.clone(), config.folds.off.clone())?,
     })
@@ -124,9 +124,10 @@ pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
     let ConfigFile { arrays, kinds, policy, environments, .. } = config;
     let Settings { mode, normalise, .. } = settings;
     let all = format!(
-        "{} {arrays:?} {kinds:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}",
+        "{} {arrays:?} {kinds:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}{}",
         deployforge_canon::VERSION,
-        settings.canon.folds.stamp()
+        settings.canon.folds.stamp(),
+        settings.canon.redactor.stamp()
     );
     with_ignoring(&blake3::hash(all.as_bytes()).to_hex()[..32], &settings.policy)
 }

@@ -1,6 +1,7 @@
 //! The engine: feeds in, output gathered.
 
 mod evidence;
+mod stale;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -76,6 +77,7 @@ pub struct Engine {
     totals: Totals,
     known_rejects: HashSet<String>,
     recent: evidence::Recent,
+    ages: stale::Ages,
     lines: Option<Lines>,
     /// Partitions that are read.
     pub(crate) partitions: BTreeMap<Owner, Lines>,
@@ -112,6 +114,7 @@ impl Engine {
             totals: Totals::default(),
             known_rejects,
             recent: evidence::Recent::default(),
+            ages: stale::Ages::default(),
             lines: None,
             partitions: BTreeMap::new(),
         }

@@ -278,6 +278,7 @@ impl Worker {
         }
         self.settle(false, source)?;
         self.look_at_rejects(source);
+        self.look_at_age();
         if let Some(held_up) = self.meter.look() {
             self.look_around(source, held_up);
         }

@@ -37,6 +37,9 @@ pub struct Manifest {
     /// Whether records were refused whose resource is unknown: then nothing is unmanaged for sure.
     #[serde(default)]
     pub incomplete: bool,
+    /// What the user's rules about secrets came to when it was imported; empty: there were none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub secrets: String,
     /// BLAKE3 of its Arrow file, in hex: equal content has equal hashes.
     pub hash: String,
 }
@@ -59,6 +62,7 @@ impl Manifest {
             && self.kind == other.kind
             && self.mode == other.mode
             && self.incomplete == other.incomplete
+            && self.secrets == other.secrets
     }
 }
 

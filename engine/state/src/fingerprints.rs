@@ -87,6 +87,7 @@ mod tests {
             resources: rows.len() as u64,
             rejects: 0,
             incomplete: false,
+            secrets: String::new(),
             hash: String::new(),
         };
         dir.save_baseline(manifest, &batch.schema(), &mut [&batch].into_iter()).unwrap().0

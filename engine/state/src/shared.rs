@@ -183,6 +183,7 @@ mod tests {
             resources: 1,
             rejects: 0,
             incomplete: false,
+            secrets: String::new(),
             hash: String::new(),
         }
     }

@@ -60,14 +60,14 @@ SELECT committed_at, transition, environment, type, id, path, kind, expected, ob
 FROM findings
 WHERE kind <> 'reordered' AND committed_at >= date_trunc('day', now());
 
--- How much could be judged, per environment and type: a coverage of 1 leaves nothing unknown.
+-- How much could be judged, per environment, source and type: a coverage of 1 leaves nothing unknown.
 CREATE VIEW coverage AS
-SELECT environment, type,
+SELECT environment, source, type,
        count(*) AS resources,
        sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
        round(1.0 - CAST(sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS DOUBLE) / count(*), 4) AS coverage
 FROM verdicts
-GROUP BY environment, type;
+GROUP BY environment, source, type;
 
 -- Attributes by how often they open, change and close: candidates for a rule or for a talk.
 CREATE VIEW noisiest_attributes AS

@@ -1,6 +1,6 @@
 //! The walk over text gives the units of the tree, or does not decide.
 
-use deployforge_canon::{Canon, Flat, Parser};
+use deployforge_canon::{Canon, Flat, Parser, Redactor, SecretRule};
 use deployforge_model::{Dialect, Seed, StateForm, StateText};
 use proptest::prelude::*;
 
@@ -10,7 +10,26 @@ const TYPE: &str = "AWS::EC2::SecurityGroup";
 
 /// Checks one text; whether the walk decided.
 fn agree(parser: &mut Parser, text: &[u8], bare: bool) -> bool {
-    let canon = Canon::default();
+    agree_by(&Canon::default(), parser, text, bare)
+}
+
+/// A canon to which names, texts and places are sensitive that are not so by themselves.
+fn with_secrets() -> Canon {
+    let rule = SecretRule::default;
+    let rules = vec![
+        SecretRule { name: Some("S*e".to_owned()), ..rule() },
+        SecretRule { text: Some("[b-d]{2}|^\\[".to_owned()), ..rule() },
+        SecretRule {
+            resource_type: Some("AWS::EC2::Sub*".to_owned()),
+            path: Some("/**/tags".to_owned()),
+            ..rule()
+        },
+    ];
+    let redactor = Redactor::new([7; 32], "k1").with_rules(rules).expect("they can be used");
+    Canon { redactor, ..Canon::default() }
+}
+
+fn agree_by(canon: &Canon, parser: &mut Parser, text: &[u8], bare: bool) -> bool {
     let seed = Seed::new(11);
     let mut flat = Flat::default();
     let form = if bare { StateForm::Members(&[]) } else { StateForm::Object };
@@ -47,6 +66,10 @@ proptest! {
             let bare = &text[1..text.len() - 1];
             agree(&mut parser, bare.as_bytes(), true);
         }
+        let (canon, mut parser) = (with_secrets(), Parser::default());
+        for text in &texts {
+            agree_by(&canon, &mut parser, text.as_bytes(), false);
+        }
     }
 
     #[test]
@@ -78,5 +101,16 @@ fn plain_states_are_decided() {
         [r#"{"password":"x"}"#, r#"{"a":1,"a":2}"#, r#"{"a":{"b":1,"b":2}}"#, "[]", "{}x", ""]
     {
         assert!(!agree(&mut parser, text.as_bytes(), false), "{text}");
+    }
+}
+
+#[test]
+fn what_users_call_sensitive_is_not_walked() {
+    let (canon, mut parser) = (with_secrets(), Parser::default());
+    for text in [r#"{"si_ze":"x"}"#, r#"{"a":["xbc"]}"#, r#"{"a":"[ ]"}"#, r#"{"SomeStore":1}"#] {
+        assert!(!agree_by(&canon, &mut parser, text.as_bytes(), false), "{text}");
+    }
+    for text in [r#"{"sizes":"x"}"#, r#"{"tags":{"a":"b"}}"#, r#"{"bcd":7}"#] {
+        assert!(agree_by(&canon, &mut parser, text.as_bytes(), false), "{text}");
     }
 }

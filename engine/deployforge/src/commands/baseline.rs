@@ -102,6 +102,7 @@ impl Import<'_> {
             resources,
             rejects,
             incomplete: read.baseline.info.incomplete,
+            secrets: canon.redactor.stamp(),
             hash: String::new(),
         };
         let (manifest, new) =

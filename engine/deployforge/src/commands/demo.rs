@@ -162,6 +162,7 @@ fn import(
             resources: read.baseline.rows.len() as u64,
             rejects: read.rejects.len() as u64,
             incomplete: read.baseline.info.incomplete,
+            secrets: canon.redactor.stamp(),
             hash: String::new(),
         };
         let (manifest, _) =
@@ -253,7 +254,7 @@ fn event_line(
 }
 
 fn summary(stream: &Stream<'_>) {
-    let summary = Summary::of(stream.engine.comparator().resources());
+    let summary = Summary::of(stream.engine.comparator(), |_| true);
     let totals = stream.engine.totals();
     let per_minute = totals.observations as f64 / stream.busy.as_secs_f64().max(1e-3) * 60.0;
     let mut table = render::table(&["what", "count"]);

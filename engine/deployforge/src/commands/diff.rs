@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cli::{Diff, DiffFormat};
-use crate::config::ConfigFile;
+use crate::config::{self, ConfigFile};
 use crate::error::{CommandError, CommandResult, Outcome};
 use crate::render::safe;
 use crate::report::{Report, ResourceReport, Summary, of_comparison, write_to};
@@ -54,17 +54,20 @@ struct Way<'a> {
 }
 
 pub(crate) fn run(args: &Diff) -> CommandResult {
-    let config = ConfigFile::default();
+    let config = match &args.config {
+        Some(path) => config::load(path)?,
+        None => ConfigFile::default(),
+    };
     let mut differ = Differ {
         canon: canon(&config, &HashKeys::ephemeral())?,
-        policy: Policy::default(),
+        policy: Policy::new(&config.policy, Vec::new())?,
         parser: Parser::default(),
         explain: args.explain,
     };
     let way = Way {
         resource_type: &args.resource_type,
         dialect: args.dialect,
-        mode: args.mode.unwrap_or(Mode::Full),
+        mode: args.mode.or(config.mode).unwrap_or(Mode::Full),
         normalise: normalise(args.normalise, &config),
     };
     if let Some(path) = &args.pairs {
@@ -105,6 +108,7 @@ fn print(
         suppressed,
         coverage: if report.verdict == Verdict::Unknown { 0.0 } else { 1.0 },
         score: report.score,
+        unknown_by: report.reason.iter().map(|reason| (reason.name(), 1)).collect(),
         ..Summary::default()
     };
     let quiet = report.findings.is_empty()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-use deployforge_compare::{Comparator, Output, Rules};
+use deployforge_compare::{Comparator, Output, Owner, Rules};
 use deployforge_formats::split_prefix;
 use deployforge_model::FileMarks;
 use deployforge_pipeline::{
@@ -70,7 +70,7 @@ pub(crate) fn run(cli: &Cli, args: &Run) -> CommandResult {
         stream.recorder.wait_for_upkeep();
     }
     say_totals(stream.engine.totals(), cli.quiet);
-    let summary = Summary::of(stream.engine.comparator().resources());
+    let summary = Summary::of(stream.engine.comparator(), |_| true);
     anstream::eprintln!("{}", summary.line());
     if stream.already > 0 {
         anstream::eprintln!(
@@ -120,6 +120,7 @@ pub(super) fn apply_flags(args: &Run, config: &mut ConfigFile) -> Result<(), Com
             "name one with --source PATH, or list `sources` in the file given with --config",
         ));
     }
+    *config = std::mem::take(config).with_rules(&args.rules)?;
     Ok(())
 }
 
@@ -144,7 +145,7 @@ fn start<'a>(
     }
     let exact = before.as_ref().is_some_and(|before| before.coming.is_some());
     comparator.restore(resources, exact);
-    let engine = Engine::new(comparator, setup::clock(), rejects);
+    let engine = Engine::new(comparator, setup::clock(), rejects).stale_after(config.stale_after());
     let mut stream = Stream::new(dir, engine, recorder, seed, config.commit, stop)?;
     stream.versions = Some((versions, Arc::clone(runtime)));
     if let (Some(comparator), Some(before)) = (next, before) {
@@ -264,6 +265,7 @@ impl Stream<'_> {
                 self.read(found)?;
             }
             self.look_for_newer()?;
+            self.look_at_age()?;
             std::thread::sleep(POLL);
         }
         Ok(!self.stopped())
@@ -308,11 +310,18 @@ impl Stream<'_> {
             }
             self.busy += start.elapsed();
             self.look_for_newer()?;
+            self.look_at_age()?;
         }
         let start = Instant::now();
         self.commit()?;
         self.busy += start.elapsed();
         Ok(())
+    }
+
+    /// What was not seen for too long is committed at once: nothing else may come.
+    fn look_at_age(&mut self) -> Result<(), CommandError> {
+        let found = self.engine.look_at_age(&"age".into(), &[Owner::NONE]);
+        if found.is_empty() { Ok(()) } else { self.commit() }
     }
 
     fn look_for_newer(&mut self) -> Result<(), CommandError> {

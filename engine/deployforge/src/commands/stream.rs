@@ -36,7 +36,7 @@ pub(crate) fn split_version(text: &str) -> Result<(&str, Option<u32>), CommandEr
 }
 
 /// An imported baseline out of the data directory. `canon` is how observations will become canonical, if
-/// any are to be compared with it in the words in which they come.
+/// any are to be compared with it in the words in which they come: then it has to hide what they hide.
 pub(crate) fn stored(
     dir: &DataDir,
     text: &str,
@@ -44,6 +44,13 @@ pub(crate) fn stored(
 ) -> Result<Baseline, CommandError> {
     let (name, version) = split_version(text)?;
     let (manifest, rows) = dir.load_baseline(name, version)?;
+    if canon.is_some_and(|canon| canon.redactor.stamp() != manifest.secrets) {
+        let Manifest { name, version, sources, .. } = &manifest;
+        return Err(CommandError::new(format!(
+            "{name}@{version} was imported under other rules about secrets (`secrets`): what is hidden in it is not what is hidden in observations"
+        ))
+        .hint(format!("import it again: `deployforge baseline import {name} {}`", sources.join(" "))));
+    }
     let rows = BaselineRows::new(&rows)?;
     let raw = canon.map(|canon| dir.fingerprints(&manifest, &canon.stamp()));
     Ok(Baseline { info: manifest.info(), rows, raw: raw.unwrap_or_default() })

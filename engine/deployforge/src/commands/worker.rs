@@ -195,7 +195,8 @@ impl Post<'_> {
         let sequence = self.sequence(&history)?;
         let recorder = Recorder::new(history, Arc::clone(self.runtime), setup::clock(), sequence)
             .maintained(self.config.history.retention());
-        let engine = Engine::new(comparator, setup::clock(), std::collections::HashSet::new());
+        let engine = Engine::new(comparator, setup::clock(), std::collections::HashSet::new())
+            .stale_after(self.config.stale_after());
         let SourceConfig { name, .. } = self.source();
         let worker = WorkerSettings {
             source: name.as_str().into(),
@@ -352,6 +353,7 @@ impl Post<'_> {
         let interval = Duration::from_secs_f64(self.config.commit.interval_seconds);
         let (breaker, stall) = (source::breaker(self.source()), source::stall(self.source()));
         worker.retune(interval, self.config.commit.rows, breaker, stall);
+        worker.set_stale_after(self.config.stale_after());
         reload::say_reloaded();
     }
 
@@ -395,7 +397,7 @@ impl Post<'_> {
             let commits = render::count(*commits, "commit");
             anstream::eprintln!("{messages} messages in {seconds:.3} s, {commits}");
         }
-        let summary = Summary::of(worker.engine().comparator().resources());
+        let summary = Summary::of(worker.engine().comparator(), |_| true);
         anstream::eprintln!("{}", summary.line());
         if !self.args.once || self.stop.load(Ordering::Relaxed) {
             return Outcome::Ok;

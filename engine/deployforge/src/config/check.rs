@@ -42,12 +42,18 @@ pub(super) fn check_file(config: &ConfigFile) -> Result<(), CommandError> {
     if !(24..=168).contains(&config.history.retention_hours) {
         return Err(CommandError::new("history.retention_hours must be between 24 and 168"));
     }
+    if config.stale_after_seconds == Some(0) {
+        return Err(CommandError::new(
+            "stale_after_seconds must be at least 1; without it nothing ever is stale",
+        ));
+    }
     if let Some(events) = &config.events {
         check_events(events)?;
     }
     deployforge_canon::ArrayRules::with(config.arrays.clone())?;
     deployforge_maps::SharedMaps::with(config.kinds.clone())?;
     deployforge_canon::FoldRules::with(config.folds.rules.clone(), config.folds.off.clone())?;
+    deployforge_canon::Redactor::default().with_rules(config.secrets.clone())?;
     deployforge_policy::Policy::new(&config.policy, config.environments.clone())?;
     Ok(())
 }

@@ -33,6 +33,21 @@ impl Default for Breaker {
 }
 
 impl Worker {
+    /// From now on what was not seen for longer is `unknown`.
+    pub fn set_stale_after(&mut self, age: Option<Duration>) {
+        self.engine.set_stale_after(age);
+    }
+
+    /// Looks for what was not seen for too long; what is known of its partitions is kept anew.
+    pub(super) fn look_at_age(&mut self) {
+        let assigned = self.places.values().filter(|place| place.assigned);
+        let owners: Vec<_> = assigned.map(|place| place.owner).collect();
+        let found = self.engine.look_at_age(&self.settings.source, &owners);
+        for place in self.places.values_mut().filter(|place| found.contains(&place.owner)) {
+            place.changed = true;
+        }
+    }
+
     /// Pauses partitions of which too much is refused, for a while.
     pub(super) fn look_at_rejects(&mut self, source: &dyn StreamControl) {
         let Breaker { messages, share, pause } = self.settings.breaker;
