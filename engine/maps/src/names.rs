@@ -297,7 +297,13 @@ fn rename(
 }
 
 /// A value with the names below it in the API's words.
-fn renamed(side: &Side<'_>, value: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
+pub(crate) fn renamed(
+    side: &Side<'_>,
+    value: &Node,
+    shape: &Shape,
+    own: &[String],
+    at: &[String],
+) -> Node {
     match (shape, value) {
         _ if shape.is_map_as_list() => as_map(value),
         (Shape::Object(_), Node::Object(_)) if shape.free().is_none() => {
@@ -322,15 +328,6 @@ fn renamed(side: &Side<'_>, value: &Node, shape: &Shape, own: &[String], at: &[S
             _ => value.clone(),
         },
         _ => value.clone(),
-    }
-}
-
-impl Side<'_> {
-    /// An element of a list in the API's words: what leads nowhere is left out.
-    pub(crate) fn in_api(&self, node: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
-        let mut place = at.to_vec();
-        place.push("*".to_owned());
-        renamed(self, node, shape, own, &place)
     }
 }
 
@@ -361,29 +358,4 @@ fn put(members: &mut Vec<(Box<str>, Node)>, at: &[String], value: Node) {
             }
         }
     }
-}
-
-/// An element taken apart: for each value of its lists one element with the rest of it, and the value
-/// alone. Empty values say nothing; what says nothing at all of its lists is kept as it is.
-pub(crate) fn apart(item: &Node, lists: &[Vec<String>]) -> Vec<Node> {
-    let Node::Object(members) = item else { return vec![item.clone()] };
-    let is_list = |name: &str| lists.iter().any(|path| path.first().is_some_and(|l| l == name));
-    let rest: Vec<(Box<str>, Node)> = members
-        .iter()
-        .filter(|(name, value)| !is_list(name) && !value.is_hollow())
-        .cloned()
-        .collect();
-    let mut all = Vec::new();
-    for path in lists {
-        let Some((list, inner)) = path.split_first() else { continue };
-        let items = item.get(list).and_then(elements).unwrap_or_default();
-        for one in items {
-            let value = crate::align::find(one, inner).unwrap_or_else(|| one.clone());
-            let mut members = rest.clone();
-            members.push((list.as_str().into(), value));
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            all.push(Node::Object(members));
-        }
-    }
-    if all.is_empty() { vec![Node::Object(rest)] } else { all }
 }

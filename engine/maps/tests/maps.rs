@@ -91,6 +91,29 @@ fn rules_of_security_groups_are_taken_apart() {
     assert_eq!(aligned.expected, aligned.observed);
 }
 
+#[test]
+fn what_is_lost_where_a_rule_is_taken_apart_is_told() {
+    let declared = r#"{"configuration":{"ipPermissions":[{"ipProtocol":"tcp","ipRanges":["10.0.0.0/8"],"userIdGroupPairs":[{"groupId":"sg-1","userId":"1"}]}]}}"#;
+    let seen = r#"{"IpPermissions":[{"IpProtocol":"tcp","IpRanges":[{"CidrIp":"10.0.0.0/8"}],"UserIdGroupPairs":[{"GroupId":"sg-1","UserId":"2"}]}]}"#;
+    let kind = "AWS::EC2::SecurityGroup";
+    let maps = Maps::built_in();
+    let lost = |declared, seen| -> Vec<String> {
+        let aligned = align(&maps, declared, seen);
+        assert_eq!(aligned.expected, aligned.observed);
+        aligned.unmatched.into_iter().map(|one| one.path).collect()
+    };
+    let seen = (Dialect::Aws, kind, seen);
+    assert_eq!(
+        lost((Dialect::AwsConfig, kind, declared), seen),
+        ["/configuration/ipPermissions/0/userIdGroupPairs/0/userId"]
+    );
+    let declared = r#"{"ingress":[{"protocol":"tcp","cidr_blocks":["10.0.0.0/8"],"security_groups":["sg-1"],"description":"x"}]}"#;
+    assert_eq!(
+        lost((Dialect::Terraform, "aws_security_group", declared), seen),
+        ["/ingress/0/description"]
+    );
+}
+
 fn kind(text: &str) -> KindRule {
     serde_json::from_str(text).expect("a kind")
 }
