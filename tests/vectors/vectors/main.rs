@@ -18,3 +18,4 @@ mod set12;
 mod set13;
 mod set14;
 mod support;
+mod tally;
