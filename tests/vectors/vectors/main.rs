@@ -12,6 +12,7 @@ mod set05;
 mod set06;
 mod set07;
 mod set08;
+mod set08_scan;
 mod set09;
 mod set10;
 mod set11;
