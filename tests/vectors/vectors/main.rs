@@ -16,6 +16,7 @@ mod set08_scan;
 mod set09;
 mod set10;
 mod set11;
+mod set11_items;
 mod set12;
 mod set13;
 mod set14;
