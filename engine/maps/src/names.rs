@@ -5,7 +5,7 @@ use deployforge_model::Dialect;
 
 use crate::align::{as_map, elements};
 use crate::data::{Kind, Names, Values};
-use crate::shape::Shape;
+use crate::shape::{Leaf, Shape};
 
 /// The declared side: its kind, and the exceptions of its dialect.
 #[derive(Clone, Copy, Debug)]
@@ -285,14 +285,35 @@ fn rename(
         match star.map(|star| star + at.len()).filter(|_| place.starts_with(at)) {
             Some(star) => {
                 let inner = &place[star + 1..];
-                let values = elements(&value).unwrap_or_else(|| vec![&value]);
-                let objects =
-                    values.into_iter().map(|value| tree(vec![(inner.to_vec(), value.clone())]));
-                out.push((place[at.len()..star].to_vec(), Node::Array(objects.collect())));
+                let objects = listed(side, &value, found)
+                    .into_iter()
+                    .map(|value| tree(vec![(inner.to_vec(), value)]));
+                add(out, &place[at.len()..star], objects.collect());
             }
             None if place.starts_with(at) => out.push((place[at.len()..].to_vec(), value)),
             None => {}
         }
+    }
+}
+
+/// The values of which a list's elements hold one each. A flag that leads to a text says that the resource
+/// itself is one of them, as `self` of a rule.
+fn listed(side: &Side<'_>, value: &Node, shape: &Shape) -> Vec<Node> {
+    let itself = side.root.get("id").filter(|id| !id.is_hollow());
+    match value {
+        Node::Bool(is_one) if matches!(shape, Shape::Leaf(Leaf::Text)) => {
+            itself.filter(|_| *is_one).cloned().into_iter().collect()
+        }
+        value => elements(value).unwrap_or_else(|| vec![value]).into_iter().cloned().collect(),
+    }
+}
+
+/// Adds elements to the list at a place: several members may lead to one list.
+fn add(out: &mut Vec<(Vec<String>, Node)>, at: &[String], more: Vec<Node>) {
+    match out.iter_mut().find(|(place, _)| place == at) {
+        Some((_, Node::Array(items))) => items.extend(more),
+        Some(_) => {}
+        None => out.push((at.to_vec(), Node::Array(more))),
     }
 }
 
