@@ -11,6 +11,7 @@ use deployforge_model::Dialect;
 use deployforge_model::path::push;
 use serde_json::Value;
 
+use crate::apart::{Grouped, apart};
 use crate::data::{Kind, Maps, folds};
 use crate::names::{self, Side};
 use crate::shape::{Shape, blind, entry_names};
@@ -315,16 +316,16 @@ impl Walk<'_> {
             found.map(|node| elements(node).unwrap_or_else(|| vec![node]));
         let observed = observed.map(|items| self.side.kind.not_provided(&place.at, items));
         if let Some(members) = self.side.kind.taken_apart(&place.at) {
-            let mut own = place.own.clone();
-            own.push("*".to_owned());
-            let declared =
-                declared.iter().map(|node| self.side.in_api(node, shape, &own, &place.at));
-            let declared: Vec<Node> = declared.collect();
-            let apart = |items: &mut dyn Iterator<Item = &Node>| {
-                set(items.flat_map(|item| names::apart(item, members)).collect())
-            };
-            let other = observed.map(|items| apart(&mut items.into_iter()));
-            return (apart(&mut declared.iter()), other);
+            let grouped = Grouped { own: &place.own, at: &place.at, shape, lists: members };
+            for (number, node) in declared.iter().enumerate() {
+                for (below, value) in grouped.lost(&self.side, node) {
+                    self.skip(&format!("{path}/{number}{below}"), value);
+                }
+            }
+            let parts = declared.iter().flat_map(|node| grouped.apart(&self.side, node));
+            let other = observed
+                .map(|items| set(items.iter().flat_map(|item| apart(item, members)).collect()));
+            return (set(parts.collect()), other);
         }
         let objects = declared.iter().any(|node| matches!(node, Node::Object(_)));
         if objects && matches!(shape, Shape::Object(_)) {

@@ -14,6 +14,7 @@
 //! data: `data/*.json`, and the user's own files of the same form.
 
 mod align;
+mod apart;
 mod data;
 mod names;
 mod shape;

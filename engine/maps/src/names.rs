@@ -5,7 +5,7 @@ use deployforge_model::Dialect;
 
 use crate::align::{as_map, elements};
 use crate::data::{Kind, Names, Values};
-use crate::shape::Shape;
+use crate::shape::{Leaf, Shape};
 
 /// The declared side: its kind, and the exceptions of its dialect.
 #[derive(Clone, Copy, Debug)]
@@ -285,10 +285,10 @@ fn rename(
         match star.map(|star| star + at.len()).filter(|_| place.starts_with(at)) {
             Some(star) => {
                 let inner = &place[star + 1..];
-                let values = elements(&value).unwrap_or_else(|| vec![&value]);
-                let objects =
-                    values.into_iter().map(|value| tree(vec![(inner.to_vec(), value.clone())]));
-                out.push((place[at.len()..star].to_vec(), Node::Array(objects.collect())));
+                let objects = listed(side, &value, found)
+                    .into_iter()
+                    .map(|value| tree(vec![(inner.to_vec(), value)]));
+                add(out, &place[at.len()..star], objects.collect());
             }
             None if place.starts_with(at) => out.push((place[at.len()..].to_vec(), value)),
             None => {}
@@ -296,8 +296,35 @@ fn rename(
     }
 }
 
+/// The values of which a list's elements hold one each. A flag that leads to a text says that the resource
+/// itself is one of them, as `self` of a rule.
+fn listed(side: &Side<'_>, value: &Node, shape: &Shape) -> Vec<Node> {
+    let itself = side.root.get("id").filter(|id| !id.is_hollow());
+    match value {
+        Node::Bool(is_one) if matches!(shape, Shape::Leaf(Leaf::Text)) => {
+            itself.filter(|_| *is_one).cloned().into_iter().collect()
+        }
+        value => elements(value).unwrap_or_else(|| vec![value]).into_iter().cloned().collect(),
+    }
+}
+
+/// Adds elements to the list at a place: several members may lead to one list.
+fn add(out: &mut Vec<(Vec<String>, Node)>, at: &[String], more: Vec<Node>) {
+    match out.iter_mut().find(|(place, _)| place == at) {
+        Some((_, Node::Array(items))) => items.extend(more),
+        Some(_) => {}
+        None => out.push((at.to_vec(), Node::Array(more))),
+    }
+}
+
 /// A value with the names below it in the API's words.
-fn renamed(side: &Side<'_>, value: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
+pub(crate) fn renamed(
+    side: &Side<'_>,
+    value: &Node,
+    shape: &Shape,
+    own: &[String],
+    at: &[String],
+) -> Node {
     match (shape, value) {
         _ if shape.is_map_as_list() => as_map(value),
         (Shape::Object(_), Node::Object(_)) if shape.free().is_none() => {
@@ -322,15 +349,6 @@ fn renamed(side: &Side<'_>, value: &Node, shape: &Shape, own: &[String], at: &[S
             _ => value.clone(),
         },
         _ => value.clone(),
-    }
-}
-
-impl Side<'_> {
-    /// An element of a list in the API's words: what leads nowhere is left out.
-    pub(crate) fn in_api(&self, node: &Node, shape: &Shape, own: &[String], at: &[String]) -> Node {
-        let mut place = at.to_vec();
-        place.push("*".to_owned());
-        renamed(self, node, shape, own, &place)
     }
 }
 
@@ -361,29 +379,4 @@ fn put(members: &mut Vec<(Box<str>, Node)>, at: &[String], value: Node) {
             }
         }
     }
-}
-
-/// An element taken apart: for each value of its lists one element with the rest of it, and the value
-/// alone. Empty values say nothing; what says nothing at all of its lists is kept as it is.
-pub(crate) fn apart(item: &Node, lists: &[Vec<String>]) -> Vec<Node> {
-    let Node::Object(members) = item else { return vec![item.clone()] };
-    let is_list = |name: &str| lists.iter().any(|path| path.first().is_some_and(|l| l == name));
-    let rest: Vec<(Box<str>, Node)> = members
-        .iter()
-        .filter(|(name, value)| !is_list(name) && !value.is_hollow())
-        .cloned()
-        .collect();
-    let mut all = Vec::new();
-    for path in lists {
-        let Some((list, inner)) = path.split_first() else { continue };
-        let items = item.get(list).and_then(elements).unwrap_or_default();
-        for one in items {
-            let value = crate::align::find(one, inner).unwrap_or_else(|| one.clone());
-            let mut members = rest.clone();
-            members.push((list.as_str().into(), value));
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            all.push(Node::Object(members));
-        }
-    }
-    if all.is_empty() { vec![Node::Object(rest)] } else { all }
 }

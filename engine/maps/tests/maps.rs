@@ -91,6 +91,60 @@ fn rules_of_security_groups_are_taken_apart() {
     assert_eq!(aligned.expected, aligned.observed);
 }
 
+#[test]
+fn a_rule_that_names_the_group_itself_has_it_as_a_peer() {
+    let declared = |groups: &str, itself: bool| {
+        format!(
+            r#"{{"id":"sg-1","ingress":[{{"protocol":"-1","cidr_blocks":[],"security_groups":[{groups}],"self":{itself}}}]}}"#
+        )
+    };
+    let seen = |groups: &str| {
+        format!(
+            r#"{{"GroupId":"sg-1","IpPermissions":[{{"IpProtocol":"-1","UserIdGroupPairs":[{groups}]}}]}}"#
+        )
+    };
+    let (own, both) = (r#"{"GroupId":"sg-1"}"#, r#"{"GroupId":"sg-1"},{"GroupId":"sg-2"}"#);
+    let maps = Maps::built_in();
+    for (declared, seen, is_same) in [
+        (declared("", true), seen(own), true),
+        (declared(r#""sg-2""#, true), seen(both), true),
+        (declared("", false), seen(own), false),
+        (declared(r#""sg-2""#, false), seen(both), false),
+        (declared(r#""sg-2""#, true), seen(own), false),
+    ] {
+        let aligned = align(
+            &maps,
+            (Dialect::Terraform, "aws_security_group", &declared),
+            (Dialect::Aws, "AWS::EC2::SecurityGroup", &seen),
+        );
+        assert_eq!(aligned.expected == aligned.observed, is_same, "{declared} {seen}");
+        assert!(aligned.unmatched.is_empty());
+    }
+}
+
+#[test]
+fn what_is_lost_where_a_rule_is_taken_apart_is_told() {
+    let declared = r#"{"configuration":{"ipPermissions":[{"ipProtocol":"tcp","ipRanges":["10.0.0.0/8"],"userIdGroupPairs":[{"groupId":"sg-1","userId":"1"}]}]}}"#;
+    let seen = r#"{"IpPermissions":[{"IpProtocol":"tcp","IpRanges":[{"CidrIp":"10.0.0.0/8"}],"UserIdGroupPairs":[{"GroupId":"sg-1","UserId":"2"}]}]}"#;
+    let kind = "AWS::EC2::SecurityGroup";
+    let maps = Maps::built_in();
+    let lost = |declared, seen| -> Vec<String> {
+        let aligned = align(&maps, declared, seen);
+        assert_eq!(aligned.expected, aligned.observed);
+        aligned.unmatched.into_iter().map(|one| one.path).collect()
+    };
+    let seen = (Dialect::Aws, kind, seen);
+    assert_eq!(
+        lost((Dialect::AwsConfig, kind, declared), seen),
+        ["/configuration/ipPermissions/0/userIdGroupPairs/0/userId"]
+    );
+    let declared = r#"{"ingress":[{"protocol":"tcp","cidr_blocks":["10.0.0.0/8"],"security_groups":["sg-1"],"description":"x"}]}"#;
+    assert_eq!(
+        lost((Dialect::Terraform, "aws_security_group", declared), seen),
+        ["/ingress/0/description"]
+    );
+}
+
 fn kind(text: &str) -> KindRule {
     serde_json::from_str(text).expect("a kind")
 }

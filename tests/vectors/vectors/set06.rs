@@ -1,14 +1,16 @@
 //! Set 6: change notifications of AWS Config: the changes undone, and found again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use deployforge_canon::Node;
-use deployforge_model::Dialect;
+use deployforge_canon::Normalise;
+use deployforge_formats::ReadOptions;
+use deployforge_model::Presence;
 use serde_json::{Value, json};
 
-use crate::support::{Pair, counting, files, root};
+use crate::support::{Half, Pair, counting, files, observations, root, told};
+use crate::tally::Tally;
 
-/// Notifications, however they are wrapped: text within text.
+/// Notifications with a diff, however they are wrapped: text within text.
 fn notifications(value: &Value, depth: usize, found: &mut Vec<Value>) {
     match value {
         Value::String(text) if depth < 6 && text.trim_start().starts_with('{') => {
@@ -16,15 +18,11 @@ fn notifications(value: &Value, depth: usize, found: &mut Vec<Value>) {
                 notifications(&inner, depth + 1, found);
             }
         }
+        Value::Object(_) if value["configurationItemDiff"]["changedProperties"].is_object() => {
+            found.push(value.clone());
+        }
         Value::Object(members) => {
-            let changes = &value["configurationItemDiff"]["changedProperties"];
-            if changes.as_object().is_some_and(|changes| !changes.is_empty())
-                && value["configurationItem"].is_object()
-            {
-                found.push(value.clone());
-            } else {
-                members.values().for_each(|value| notifications(value, depth, found));
-            }
+            members.values().for_each(|value| notifications(value, depth, found));
         }
         Value::Array(items) => items.iter().for_each(|value| notifications(value, depth, found)),
         _ => {}
@@ -40,9 +38,14 @@ fn name_of(value: &Value, name: &str) -> String {
         .map_or_else(|| name.to_owned(), Clone::clone)
 }
 
-/// A value whatever the case of its members.
-fn plain(value: &Value) -> String {
-    value.to_string().to_lowercase().replace(' ', "")
+/// How many members two values have in common, whatever the case of names and texts.
+fn likeness(one: &Value, other: &Value) -> usize {
+    match one {
+        Value::Object(members) => {
+            members.iter().map(|(name, value)| likeness(value, &other[name_of(other, name)])).sum()
+        }
+        _ => usize::from(one.to_string().eq_ignore_ascii_case(&other.to_string())),
+    }
 }
 
 /// Takes one change back.
@@ -73,8 +76,8 @@ fn undo(item: &mut Value, path: &str, change: &Value) {
         // The position is one in AWS's own order.
         Value::Array(items) => {
             if !is.is_null() {
-                let found = items.iter().position(|one| plain(one) == plain(is));
-                items.remove(found.unwrap_or(items.len() - 1));
+                let like = (0..items.len()).max_by_key(|at| likeness(is, &items[*at]));
+                items.remove(like.expect("an element to take back"));
             }
             if !was.is_null() {
                 items.insert(0, was.clone());
@@ -100,97 +103,96 @@ fn undo(item: &mut Value, path: &str, change: &Value) {
     }
 }
 
-/// The state of an item, as the reader of items gives it.
-fn state(item: &Value) -> Value {
-    let opened = |value: &Value| match value {
-        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| value.clone()),
-        other => other.clone(),
+/// A message as its reader hands on its item, with this item. What was deleted is looked at as it was.
+fn half(message: &Value, item: &Value) -> Half {
+    let mut message = message.clone();
+    message["configurationItem"] = item.clone();
+    message["configurationItem"]["configurationItemStatus"] = "OK".into();
+    let (all, _) = observations(ReadOptions::default(), message.to_string().as_bytes());
+    let [one] = all.as_slice() else { panic!("not one item: {message}") };
+    Half::of(one)
+}
+
+/// Whether what was found stands at the changed path or below it. A number at its end is a position in
+/// AWS's own order: the list or map is what it tells.
+fn is_at(found: &str, changed: &str) -> bool {
+    let changed = match changed.rsplit_once('.') {
+        Some((list, number)) if number.parse::<usize>().is_ok() => list,
+        _ => changed,
     };
-    let mut state = json!({"configuration": opened(&item["configuration"])});
-    for name in ["supplementaryConfiguration", "tags", "relationships"] {
-        if !item[name].is_null() {
-            state[name] = item[name].clone();
-        }
-    }
-    let parts = state["supplementaryConfiguration"].as_object_mut().into_iter().flatten();
-    parts.for_each(|(_, value)| *value = opened(value));
-    state
+    let changed = format!("/{}/", changed.replace('.', "/").to_lowercase());
+    format!("{}/", found.to_lowercase()).starts_with(&changed)
 }
 
-/// A path without what stands below the first list or below a text, in lower case.
-fn coarse(path: &str, tree: &Node) -> String {
-    let mut node = Some(tree);
-    let mut out = String::new();
-    for segment in path.split('/').skip(1) {
-        match node {
-            Some(Node::Array(_) | Node::Set(_) | Node::Keyed(_)) => break,
-            Some(Node::Object(_)) => {
-                node = node.and_then(|node| node.get(segment));
-                out = format!("{out}.{}", segment.to_lowercase());
-            }
-            _ => out = format!("{out}.{}", segment.to_lowercase()),
-        }
-    }
-    out.trim_start_matches('.').to_owned()
+/// What is found elsewhere than at these paths, and which of the paths are not found.
+fn apart(pair: &Pair, changed: &[&String]) -> Vec<String> {
+    let comparison = pair.compare_with(Normalise::Off);
+    let found = counting(&comparison);
+    let beyond = found.iter().filter(|one| !changed.iter().any(|path| is_at(&one.path, path)));
+    let beyond = beyond.map(|one| format!("{} is no change", one.path));
+    let not_found = changed.iter().filter(|path| !found.iter().any(|one| is_at(&one.path, path)));
+    beyond.chain(not_found.map(|path| format!("{path} is not found"))).collect()
 }
 
-#[test]
-fn notifications_are_found_again() {
-    let (mut all, mut paths, mut failed) = (0, 0, Vec::new());
+/// Every notification, by its file, and those of them that the reader takes for one observation.
+fn all_notifications() -> BTreeMap<String, Value> {
+    let mut all = BTreeMap::new();
     for path in files("3-aws-config", "") {
         let Ok(text) = std::fs::read_to_string(root().join(&path)) else { continue };
         let Some(start) = text.find('{') else { continue };
         let Ok(value) = serde_json::from_str::<Value>(&text[start..]) else { continue };
         let mut found = Vec::new();
         notifications(&value, 0, &mut found);
-        for one in found {
-            all += 1;
-            println!("   {}", path.display());
-            let item = &one["configurationItem"];
-            let changes =
-                one["configurationItemDiff"]["changedProperties"].as_object().expect("changes");
-            let mut previous = item.clone();
-            changes.iter().for_each(|(path, change)| undo(&mut previous, path, change));
-            let kind = item["resourceType"].as_str().expect("a type");
-            let pair = Pair::new(
-                path.display().to_string(),
-                Dialect::AwsConfig,
-                kind,
-                &state(&previous),
-                &state(item),
-            );
-            let comparison = pair.compare_with(deployforge_canon::Normalise::Off);
-            let tree = |difference: &deployforge_compare::Difference| match difference.observed {
-                Some(_) => coarse(&difference.path, &pair.observed),
-                None => coarse(&difference.path, &pair.expected),
-            };
-            let differences: Vec<_> = counting(&comparison);
-            let got: BTreeSet<String> =
-                differences.iter().map(|difference| tree(difference)).collect();
-            let want: BTreeSet<String> = changes
-                .keys()
-                .map(|path| {
-                    let path = path.to_lowercase();
-                    match path.rsplit_once('.') {
-                        Some((list, number)) if number.parse::<usize>().is_ok() => list.to_owned(),
-                        _ => path,
-                    }
-                })
-                .collect();
-            paths += want.len();
-            // A tag is found under its name, which the notification does not tell.
-            let covers = |path: &String| {
-                want.contains(path) || want.iter().any(|w| path.starts_with(&format!("{w}.")))
-            };
-            if !got.iter().all(covers)
-                || !want
-                    .iter()
-                    .all(|w| got.iter().any(|g| g == w || g.starts_with(&format!("{w}."))))
-            {
-                failed.push(format!("{}\n  found {got:?}\n  want  {want:?}", pair.name));
-            }
+        for (at, one) in found.into_iter().enumerate() {
+            all.insert(format!("{} {at}", path.display()), one);
         }
     }
-    println!("set 6: {} of {all} notifications, {paths} paths", all - failed.len());
-    assert!(all > 0 && failed.is_empty(), "{}", failed.join("\n"));
+    all
+}
+
+#[test]
+fn notifications_are_found_again() {
+    let (mut tally, mut failed) = (Tally::default(), Vec::new());
+    let (mut with_changes, mut paths) = (0, 0);
+    let all = all_notifications();
+    for (name, message) in &all {
+        let (read, summary) = observations(ReadOptions::default(), message.to_string().as_bytes());
+        assert!(read.len() == 1 && summary.rejects == 0, "{name}: {summary:?}");
+        let changes = &message["configurationItemDiff"]["changedProperties"];
+        let changes = changes.as_object().expect("changes");
+        if changes.is_empty() {
+            let (kind, presence) =
+                (&message["configurationItemDiff"]["changeType"], read[0].presence);
+            println!("   {name}: {kind} without a path, read as {presence:?}");
+            assert_eq!((kind, presence), (&json!("CREATE"), Presence::Present), "{name}");
+            continue;
+        }
+        with_changes += 1;
+        // The oldest notifications hold a list of one item.
+        let item = &message["configurationItem"];
+        let item = item.get(0).unwrap_or(item);
+        let now = half(message, item);
+        // Each change alone, and then all of them.
+        for (path, change) in changes {
+            paths += 1;
+            let mut before = item.clone();
+            undo(&mut before, path, change);
+            let pair = Pair::of(name, half(message, &before), now.clone());
+            failed.extend(apart(&pair, &[path]).iter().map(|why| format!("{name}: {why} (alone)")));
+        }
+        let mut before = item.clone();
+        changes.iter().for_each(|(path, change)| undo(&mut before, path, change));
+        let pair = Pair::of(name, half(message, &before), now);
+        let whys = apart(&pair, &changes.keys().collect::<Vec<_>>());
+        failed.extend(whys.iter().map(|why| format!("{name}: {why}")));
+        println!("   {name}: {:?}", told(&tally.judge(&pair)));
+        tally.mutate(&Pair { observed: pair.expected.clone(), ..pair });
+    }
+    tally.print("set 6");
+    println!(
+        "set 6: {with_changes} of {} notifications have changes; {} of {paths} paths, each alone and together",
+        all.len(),
+        paths - failed.len()
+    );
+    assert!(paths > 0 && failed.is_empty(), "{}", failed.join("\n"));
 }

@@ -5,32 +5,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use deployforge_canon::{Canon, Normalise, Parser};
-use deployforge_compare::{Comparison, Said, compare_across};
-use deployforge_formats::{ReadOptions, Reader};
-use deployforge_maps::Maps;
-use deployforge_model::{Dialect, Observation, Record};
-use deployforge_policy::Policy;
+use deployforge_formats::ReadOptions;
+use deployforge_model::{Dialect, Observation};
 use serde_json::Value;
 
-use crate::mutate::every_change_is_found_across;
-use crate::support::{counting, lines, node, root};
+use crate::support::{Half, MAPS, Pair, lines, observations, root, told};
+use crate::tally::Tally;
 
 const C7N: &str = "8-vectors/cloud-custodian__cloud-custodian";
 
 /// What a file holds, read as its format.
-fn observations(path: &Path) -> Vec<Observation> {
+fn seen_in(path: &Path) -> Vec<Observation> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut reader = Reader::new(ReadOptions { name, ..ReadOptions::default() });
-    let mut records = Vec::new();
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    reader.push(&bytes, &mut records);
-    reader.finish(&mut records);
-    let of = |record| match record {
-        Record::Observation(observation) => Some(*observation),
-        _ => None,
-    };
-    records.into_iter().filter_map(of).collect()
+    observations(ReadOptions { name, ..ReadOptions::default() }, &bytes).0
 }
 
 fn files_of(path: &Path) -> Vec<PathBuf> {
@@ -129,8 +117,8 @@ fn reason(test: &str, findings: &[String]) -> Option<&'static str> {
     None
 }
 
+#[derive(Default)]
 struct Outcome {
-    changes: usize,
     test: String,
     compared: u32,
     declared: u32,
@@ -139,108 +127,73 @@ struct Outcome {
     kinds: BTreeSet<String>,
 }
 
-#[expect(clippy::too_many_lines, reason = "one recording, from its files to what came of it")]
-fn one_pair(maps: &Maps, case: &Value) -> Outcome {
-    let canon = Canon::default();
-    let state: Value = serde_json::from_str(
-        &std::fs::read_to_string(root().join(C7N).join(case["state"].as_str().expect("a path")))
-            .expect("the state"),
-    )
-    .expect("JSON");
-    let mut seen: Vec<(String, Observation)> = Vec::new();
+/// What was recorded, each with its call without the number.
+fn recorded(case: &Value) -> Vec<(String, Observation)> {
+    let mut seen = Vec::new();
     for path in case["observed"].as_array().expect("a list") {
-        let path = root().join(C7N).join(path.as_str().expect("a path"));
-        for file in files_of(&path) {
-            // The call, without its number.
+        for file in files_of(&root().join(C7N).join(path.as_str().expect("a path"))) {
             let name = file.file_name().expect("a name").to_string_lossy().into_owned();
             let call = name.rsplit_once('_').map_or(name.clone(), |(call, _)| call.to_owned());
-            seen.extend(observations(&file).into_iter().map(|one| (call.clone(), one)));
+            seen.extend(seen_in(&file).into_iter().map(|one| (call.clone(), one)));
         }
     }
-    let test =
-        case["test"].as_str().expect("a name").rsplit("::").next().expect("a name").to_owned();
-    let mut outcome = Outcome {
-        changes: 0,
-        test,
-        compared: 0,
-        declared: 0,
-        findings: Vec::new(),
-        matched: 0,
-        kinds: BTreeSet::new(),
-    };
+    seen.retain(|(_, one)| !one.state.is_empty());
+    seen
+}
+
+/// The pairs of a declared resource, each with the fullest of the replies that show an object; where
+/// only the order tells what came before a change, with the first.
+fn pairs_of(
+    (kind, name, attributes): (&str, &str, &Value),
+    seen: &[(String, Observation)],
+    tally: &mut Tally,
+) -> Vec<Pair> {
+    let Some(of) = MAPS.kind(Dialect::Terraform, kind) else { return Vec::new() };
+    let expected = Half::new(Dialect::Terraform, kind, attributes);
+    let names = names(attributes);
+    let mut best: BTreeMap<String, (u32, Pair)> = BTreeMap::new();
+    let mut shown: BTreeSet<String> = BTreeSet::new();
+    for (call, observation) in seen {
+        let same = MAPS
+            .kind(observation.dialect, &observation.key.resource_type)
+            .is_some_and(|kind| kind.name == of.name);
+        if !same || !is_of(observation, &names) {
+            continue;
+        }
+        let pair = Pair::of(format!("{kind}.{name}"), expected.clone(), Half::of(observation));
+        let comparison = pair.compare();
+        tally.mutate(&pair);
+        let key = observation.key.to_string();
+        let call = if observation.dialect == Dialect::Aws { &**call } else { "" };
+        if !shown.insert(format!("{call} {key}")) {
+            continue;
+        }
+        if best.get(&key).is_none_or(|(known, _)| *known < comparison.compared()) {
+            best.insert(key, (comparison.compared(), pair));
+        }
+    }
+    best.into_values().map(|(_, pair)| pair).collect()
+}
+
+fn one_pair(case: &Value, tally: &mut Tally) -> Outcome {
+    let text = |name: &str| case[name].as_str().expect("a text");
+    let state: Value = serde_json::from_str(
+        &std::fs::read_to_string(root().join(C7N).join(text("state"))).expect("the state"),
+    )
+    .expect("JSON");
+    let seen = recorded(case);
+    let test = text("test").rsplit("::").next().expect("a name").to_owned();
+    let mut outcome = Outcome { test, ..Outcome::default() };
     for (kind, resources) in state["resources"].as_object().expect("resources") {
         for (name, attributes) in resources.as_object().expect("resources") {
-            let Some(of) = maps.kind(Dialect::Terraform, kind) else { continue };
-            let expected = node(Dialect::Terraform, kind, attributes, &[]);
-            let names = names(attributes);
-            let mut best: BTreeMap<String, Comparison> = BTreeMap::new();
-            let mut shown: BTreeSet<String> = BTreeSet::new();
-            for (call, observation) in seen.iter().filter(|(_, one)| !one.state.is_empty()) {
-                let resource_type = &observation.key.resource_type;
-                let same = maps
-                    .kind(observation.dialect, resource_type)
-                    .is_some_and(|kind| kind.name == of.name);
-                if !same || !is_of(observation, &names) {
-                    continue;
-                }
-                let state = canon
-                    .state(
-                        &mut Parser::default(),
-                        observation.dialect,
-                        resource_type,
-                        &observation.state,
-                        std::iter::empty(),
-                    )
-                    .expect("a state");
-                let comparison = compare_across(
-                    maps,
-                    Said { dialect: Dialect::Terraform, resource_type: kind, state: &expected },
-                    Said { dialect: observation.dialect, resource_type, state: &state.root },
-                    (Normalise::Standard, &canon.folds),
-                    &Policy::default(),
-                )
-                .expect("one kind");
-                if counting(&comparison).is_empty() {
-                    outcome.changes += every_change_is_found_across(
-                        maps,
-                        Said { dialect: Dialect::Terraform, resource_type: kind, state: &expected },
-                        Said { dialect: observation.dialect, resource_type, state: &state.root },
-                    );
-                }
-                // The fullest of the replies that show it; where only the order tells what came before a
-                // change, the first.
-                let key = observation.key.to_string();
-                let call = if observation.dialect == Dialect::Aws { &**call } else { "" };
-                if !shown.insert(format!("{call} {key}")) {
-                    continue;
-                }
-                if best.get(&key).is_none_or(|known| known.compared() < comparison.compared()) {
-                    best.insert(key, comparison);
-                }
-            }
-            for comparison in best.into_values() {
+            for pair in pairs_of((kind, name, attributes), &seen, tally) {
+                let comparison = tally.compare(&pair);
                 outcome.matched += 1;
                 outcome.kinds.insert(kind.clone());
                 outcome.compared += comparison.compared();
                 outcome.declared += comparison.leaves;
-                if std::env::var_os("SKIPPED").is_some() {
-                    for skip in &comparison.skipped {
-                        println!("      {kind}.{name} skipped {}", skip.path);
-                    }
-                }
-                for difference in counting(&comparison) {
-                    let text = |node: &Option<deployforge_canon::Node>| {
-                        node.as_ref().map_or("-".to_owned(), |node| {
-                            node.to_json().chars().take(120).collect()
-                        })
-                    };
-                    outcome.findings.push(format!(
-                        "{kind}.{name}{}: {} -> {}",
-                        difference.path,
-                        text(&difference.expected),
-                        text(&difference.observed)
-                    ));
-                }
+                let findings = told(&comparison);
+                outcome.findings.extend(findings.iter().map(|one| format!("{}{one}", pair.name)));
             }
         }
     }
@@ -249,14 +202,14 @@ fn one_pair(maps: &Maps, case: &Value) -> Outcome {
 
 #[test]
 fn state_and_api() {
-    let maps = Maps::built_in();
     let all = lines("c7n-state-vs-api-pairs.jsonl");
-    let (mut usable, mut in_sync, mut half, mut changes) = (0, 0, 0, 0);
+    let mut tally = Tally::default();
+    let (mut usable, mut in_sync, mut half) = (0, 0, 0);
     let (mut compared, mut declared) = (0, 0);
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     let mut failed = Vec::new();
     for case in &all {
-        let outcome = one_pair(&maps, case);
+        let outcome = one_pair(case, &mut tally);
         if outcome.matched == 0 {
             println!("none {}: no recorded object has one of its names", outcome.test);
             continue;
@@ -290,12 +243,12 @@ fn state_and_api() {
         }
         usable += 1;
         half += usize::from(share >= 0.5);
-        changes += outcome.changes;
         compared += outcome.compared;
         declared += outcome.declared;
     }
+    tally.print("set 10");
     println!(
-        "set 10: {in_sync} of {usable} pairs with a common object in sync (of {} pairs), {changes} changes found",
+        "set 10: {in_sync} of {usable} pairs with a common object in sync (of {} pairs)",
         all.len()
     );
     println!(

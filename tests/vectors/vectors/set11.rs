@@ -3,64 +3,38 @@
 
 use std::collections::BTreeMap;
 
-use deployforge_canon::{Canon, Normalise};
-use deployforge_compare::{Said, compare_across};
-use deployforge_formats::{ReadOptions, Reader};
-use deployforge_maps::Maps;
-use deployforge_model::{Dialect, Mode, Observation, Record};
-use deployforge_policy::Policy;
+use deployforge_formats::ReadOptions;
+use deployforge_model::{Dialect, Mode, Observation};
 use serde_json::{Value, json};
 
-use crate::mutate::{every_change_is_found, every_change_is_found_across};
-use crate::support::{Noise, Pair, counting, files, json as file, node, root};
-
-fn observations(bytes: &[u8]) -> Vec<Observation> {
-    let mut reader = Reader::new(ReadOptions::default());
-    let mut records = Vec::new();
-    reader.push(bytes, &mut records);
-    reader.finish(&mut records);
-    let of = |record| match record {
-        Record::Observation(observation) => Some(*observation),
-        _ => None,
-    };
-    records.into_iter().filter_map(of).collect()
-}
+use crate::support::{Half, Pair, counting, files, json as file, observations, root, told};
+use crate::tally::Tally;
 
 #[test]
 fn manager_and_graph() {
     let folder = "8-vectors/cloud-custodian__cloud-custodian/tools/c7n_azure/tests_azure/cassettes";
-    let (mut noise, mut mutations, mut pairs) = (Noise::default(), 0, 0);
+    let (mut tally, mut pairs) = (Tally::default(), 0);
     for path in files(folder, ".json") {
         if !path.to_string_lossy().contains("ResourceGraphSource") {
             continue;
         }
         let bytes = std::fs::read(root().join(&path)).expect("the file");
         let mut by_key: BTreeMap<String, Vec<Observation>> = BTreeMap::new();
-        for one in observations(&bytes) {
+        for one in observations(ReadOptions::default(), &bytes).0 {
             by_key.entry(one.key.id.clone()).or_default().push(one);
         }
         for (id, both) in by_key {
             let [manager, .., graph] = both.as_slice() else { continue };
-            let kind = &manager.key.resource_type;
-            let state =
-                |one: &Observation| -> Value { serde_json::from_slice(&one.state).expect("JSON") };
-            let mut pair = Pair::new(
-                format!("{} {id}", path.display()),
-                Dialect::Azure,
-                kind,
-                &state(manager),
-                &state(graph),
-            );
-            pair.mode = Mode::Declared;
-            let comparison = noise.add(&pair);
-            let found: Vec<&str> = counting(&comparison).iter().map(|d| d.path.as_str()).collect();
-            assert!(found.is_empty(), "{}: {found:?}", pair.name);
-            mutations += every_change_is_found(&pair);
+            let name = format!("{} {id}", path.display());
+            let pair =
+                Pair { mode: Mode::Declared, ..Pair::of(name, Half::of(manager), Half::of(graph)) };
+            let comparison = tally.judge(&pair);
+            assert!(counting(&comparison).is_empty(), "{}: {:?}", pair.name, told(&comparison));
             pairs += 1;
         }
     }
-    noise.print("set 11, Azure");
-    println!("set 11, Azure: {pairs} of {pairs}; {mutations} changes found");
+    tally.print("set 11, Azure");
+    println!("set 11, Azure: {pairs} of {pairs}");
     assert!(pairs > 0);
 }
 
@@ -93,14 +67,13 @@ fn bucket(folder: &str) -> Value {
 #[test]
 fn config_and_the_calls() {
     const TYPE: &str = "AWS::S3::Bucket";
-    let (maps, canon) = (Maps::built_in(), Canon::default());
     let placebo = "3-aws-config/cloud-custodian__cloud-custodian/tests/data/placebo";
     let folder = format!("{placebo}/test_s3_normalize");
     // The newest item of the bucket in the queue.
     let items: Vec<Observation> = files(&folder, ".json")
         .into_iter()
         .filter(|path| path.to_string_lossy().contains("sqs.ReceiveMessage"))
-        .flat_map(|path| observations(file(&path).to_string().as_bytes()))
+        .flat_map(|path| observations(ReadOptions::default(), file(&path).to_string().as_bytes()).0)
         .filter(|one| one.key.resource_type == "AWS::S3::Bucket" && !one.state.is_empty())
         .collect();
     let newest = items.iter().max_by_key(|one| one.observed_at).expect("an item of the bucket");
@@ -108,36 +81,18 @@ fn config_and_the_calls() {
     // Nobody asked for the acceleration while the calls were recorded.
     let parts = state["supplementaryConfiguration"].as_object_mut().expect("parts");
     assert!(parts.remove("BucketAccelerateConfiguration").is_some());
-    let expected = node(Dialect::AwsConfig, TYPE, &state, &[]);
     let mut api = bucket(&folder);
     api["Name"] = newest.key.id.as_str().into();
-    let seen = node(Dialect::Aws, TYPE, &api, &[]);
-    let declared = Said { dialect: Dialect::AwsConfig, resource_type: TYPE, state: &expected };
-    let observed = Said { dialect: Dialect::Aws, resource_type: TYPE, state: &seen };
-    let asked = (Normalise::Standard, &canon.folds);
-    let comparison =
-        compare_across(&maps, declared, observed, asked, &Policy::default()).expect("one kind");
-    let found: Vec<String> = counting(&comparison)
-        .iter()
-        .map(|d| {
-            format!(
-                "{} {:?} {:?}",
-                d.path,
-                d.expected.as_ref().map(deployforge_canon::Node::to_json),
-                d.observed.as_ref().map(deployforge_canon::Node::to_json)
-            )
-        })
-        .collect();
+    let expected = Half::new(Dialect::AwsConfig, TYPE, &state);
+    let pair = Pair::of(&*newest.key.id, expected, Half::new(Dialect::Aws, TYPE, &api));
+    let mut tally = Tally::default();
+    let comparison = tally.judge(&pair);
+    tally.print("set 11, S3");
     println!(
-        "set 11, S3: {} attributes compared of {}, {found:#?}",
+        "set 11, S3: {} attributes compared of {}; not: {:?}",
         comparison.compared(),
-        comparison.leaves
-    );
-    println!(
-        "set 11, S3 skipped: {:?}",
+        comparison.leaves,
         comparison.skipped.iter().map(|one| &one.path).collect::<Vec<_>>()
     );
-    assert!(found.is_empty(), "{found:#?}");
-    let changes = every_change_is_found_across(&maps, declared, observed);
-    println!("set 11, S3: 1 of 1; {changes} changes found");
+    assert!(counting(&comparison).is_empty(), "{:#?}", told(&comparison));
 }

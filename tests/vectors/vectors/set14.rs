@@ -6,9 +6,10 @@ use deployforge_model::Dialect;
 use serde_json::Value;
 
 use crate::support::{Pair, counting, files, json};
+use crate::tally::Tally;
 
-fn paths(pair: &Pair) -> BTreeSet<String> {
-    counting(&pair.compare()).iter().map(|difference| difference.path.clone()).collect()
+fn paths(pair: &Pair, tally: &mut Tally) -> BTreeSet<String> {
+    counting(&tally.judge(pair)).iter().map(|difference| difference.path.clone()).collect()
 }
 
 /// Every object with both snapshots.
@@ -23,7 +24,7 @@ fn snapshots<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
 
 #[test]
 fn azure_snapshots() {
-    let mut all = 0;
+    let (mut tally, mut all) = (Tally::default(), 0);
     for path in files("8-vectors/transcribed__azure-rest-api-specs", ".json") {
         let file = json(&path);
         let mut found = Vec::new();
@@ -36,9 +37,10 @@ fn azure_snapshots() {
             let pair =
                 Pair::new(path.display().to_string(), Dialect::Azure, &kind, &before, &after);
             let want = BTreeSet::from(["/properties/supportsHttpsTrafficOnly".to_owned()]);
-            assert_eq!(paths(&pair), want);
+            assert_eq!(paths(&pair, &mut tally), want);
         }
     }
+    tally.print("set 14, Azure");
     println!("set 14: {all} of {all} pairs of snapshots");
     assert!(all > 0);
 }
@@ -51,6 +53,8 @@ fn prior_assets() {
     let pair = Pair::new("feed", Dialect::Google, kind, &of("priorAsset"), &of("asset"));
     let want =
         ["/status", "/networkInterfaces/0/networkIP", "/networkInterfaces/0/accessConfigs/0/natIP"];
-    assert_eq!(paths(&pair), want.into_iter().map(str::to_owned).collect());
+    let mut tally = Tally::default();
+    assert_eq!(paths(&pair, &mut tally), want.into_iter().map(str::to_owned).collect());
+    tally.print("set 14, Google");
     println!("set 14: 3 of 3 changes of the asset");
 }

@@ -2,12 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use deployforge_canon::{Canon, Node, Normalise, Parser, State};
-use deployforge_compare::{Comparison, DiffOptions, Difference, compare};
-use deployforge_model::{Dialect, Mode};
+use deployforge_canon::{ArrayKind, ArrayRule, ArrayRules, Canon, Node, Normalise, Parser, State};
+use deployforge_compare::{Comparison, DiffOptions, Difference, Said, compare, compare_across};
+use deployforge_formats::{ReadOptions, ReadSummary, Reader};
+use deployforge_maps::Maps;
+use deployforge_model::{Dialect, Mode, Observation, Record};
 use deployforge_policy::Policy;
 use serde_json::Value;
+
+/// What leads from one format's names to another's.
+pub(crate) static MAPS: LazyLock<Maps> = LazyLock::new(Maps::built_in);
 
 /// The folder of the cases.
 pub(crate) fn root() -> PathBuf {
@@ -55,38 +61,79 @@ pub(crate) fn lines(name: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
 
-/// Two states of one resource in one dialect.
+/// What one side says of a resource, in whose words.
+#[derive(Clone, Debug)]
+pub(crate) struct Half {
+    pub(crate) dialect: Dialect,
+    pub(crate) resource_type: String,
+    pub(crate) raw: Value,
+    pub(crate) state: Node,
+}
+
+impl Half {
+    pub(crate) fn new(dialect: Dialect, resource_type: &str, raw: &Value) -> Self {
+        Self::with_secrets(dialect, resource_type, raw, &[])
+    }
+
+    /// A state as its dialect's reader would hand it on.
+    pub(crate) fn with_secrets(
+        dialect: Dialect,
+        resource_type: &str,
+        raw: &Value,
+        sensitive: &[String],
+    ) -> Self {
+        let (canon, mut parser) = (Canon::default(), Parser::default());
+        let text = raw.to_string();
+        let paths = sensitive.iter().map(String::as_str);
+        let state = match raw {
+            Value::Object(_) => {
+                canon.state(&mut parser, dialect, resource_type, text.as_bytes(), paths)
+            }
+            _ => canon.value(&mut parser, dialect, resource_type, text.as_bytes()),
+        };
+        let State { root } = state.unwrap_or_else(|error| panic!("{resource_type}: {error}"));
+        Self { dialect, resource_type: resource_type.to_owned(), raw: raw.clone(), state: root }
+    }
+
+    /// What a reader observed or found declared.
+    pub(crate) fn of(one: &Observation) -> Self {
+        let raw = serde_json::from_slice(&one.state).expect("JSON");
+        Self::with_secrets(one.dialect, &one.key.resource_type, &raw, &one.sensitive)
+    }
+
+    fn said(&self) -> Said<'_> {
+        Said { dialect: self.dialect, resource_type: &self.resource_type, state: &self.state }
+    }
+}
+
+/// A document for its own sake: every list has an order.
+pub(crate) fn document(value: &Value) -> Node {
+    static ORDERED: LazyLock<Canon> = LazyLock::new(|| {
+        let (kind, key) = (ArrayKind::Ordered, Vec::new());
+        let (resource_type, path) = ("*".to_owned(), "/**".to_owned());
+        let rule = ArrayRule { dialect: None, resource_type, path, kind, key };
+        Canon { rules: ArrayRules::with(vec![rule]).expect("a rule"), ..Canon::default() }
+    });
+    let text = value.to_string();
+    let state = ORDERED.value(&mut Parser::default(), Dialect::Native, "", text.as_bytes());
+    state.expect("a document").root
+}
+
+/// Two states of one resource.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) name: String,
-    pub(crate) dialect: Dialect,
-    pub(crate) resource_type: String,
     pub(crate) mode: Mode,
-    pub(crate) expected: Node,
-    pub(crate) observed: Node,
-}
-
-/// Reads a state as its dialect's reader would hand it on.
-pub(crate) fn node(
-    dialect: Dialect,
-    resource_type: &str,
-    value: &Value,
-    sensitive: &[String],
-) -> Node {
-    let (canon, mut parser) = (Canon::default(), Parser::default());
-    let text = value.to_string();
-    let paths = sensitive.iter().map(String::as_str);
-    let state = match value {
-        Value::Object(_) => {
-            canon.state(&mut parser, dialect, resource_type, text.as_bytes(), paths)
-        }
-        _ => canon.value(&mut parser, dialect, resource_type, text.as_bytes()),
-    };
-    let State { root } = state.unwrap_or_else(|error| panic!("{resource_type}: {error}"));
-    root
+    pub(crate) expected: Half,
+    pub(crate) observed: Half,
 }
 
 impl Pair {
+    pub(crate) fn of(name: impl Into<String>, expected: Half, observed: Half) -> Self {
+        Self { name: name.into(), mode: Mode::Full, expected, observed }
+    }
+
+    /// Both in the same words.
     pub(crate) fn new(
         name: impl Into<String>,
         dialect: Dialect,
@@ -94,14 +141,13 @@ impl Pair {
         expected: &Value,
         observed: &Value,
     ) -> Self {
-        Self {
-            name: name.into(),
-            dialect,
-            resource_type: resource_type.to_owned(),
-            mode: Mode::Full,
-            expected: node(dialect, resource_type, expected, &[]),
-            observed: node(dialect, resource_type, observed, &[]),
-        }
+        let side = |value| Half::new(dialect, resource_type, value);
+        Self::of(name, side(expected), side(observed))
+    }
+
+    /// Whether the sides are written in different words.
+    pub(crate) fn is_across(&self) -> bool {
+        self.expected.dialect != self.observed.dialect
     }
 
     pub(crate) fn compare(&self) -> Comparison {
@@ -109,10 +155,30 @@ impl Pair {
     }
 
     pub(crate) fn compare_with(&self, normalise: Normalise) -> Comparison {
-        let folds = Canon::default().folds.of(normalise, self.dialect, &self.resource_type);
-        let options = DiffOptions { mode: self.mode, folds: &folds };
-        compare(&self.expected, &self.observed, options, &Policy::default(), &self.resource_type)
+        let (canon, policy) = (Canon::default(), Policy::default());
+        let Half { dialect, resource_type, state, .. } = &self.expected;
+        if self.is_across() {
+            let (expected, observed) = (self.expected.said(), self.observed.said());
+            compare_across(&MAPS, expected, observed, (normalise, &canon.folds), &policy)
+                .unwrap_or_else(|| panic!("{}: not of one kind", self.name))
+        } else {
+            let folds = canon.folds.of(normalise, *dialect, resource_type);
+            let options = DiffOptions { mode: self.mode, folds: &folds };
+            compare(state, &self.observed.state, options, &policy, resource_type)
+        }
     }
+}
+
+/// The records of an input that are observations.
+pub(crate) fn observations(options: ReadOptions, bytes: &[u8]) -> (Vec<Observation>, ReadSummary) {
+    let (mut reader, mut records) = (Reader::new(options), Vec::new());
+    reader.push(bytes, &mut records);
+    let summary = reader.finish(&mut records);
+    let all = records.into_iter().filter_map(|record| match record {
+        Record::Observation(observation) => Some(*observation),
+        _ => None,
+    });
+    (all.collect(), summary)
 }
 
 /// The differences that count.
@@ -126,35 +192,12 @@ pub(crate) fn top_level(comparison: &Comparison) -> BTreeSet<String> {
     counting(comparison).iter().map(first).collect()
 }
 
-/// How many differences a set has before and after the folds: its noise.
-#[derive(Debug, Default)]
-pub(crate) struct Noise {
-    pairs: usize,
-    before: usize,
-    after: usize,
-    folded: std::collections::BTreeMap<&'static str, usize>,
-}
-
-impl Noise {
-    pub(crate) fn add(&mut self, pair: &Pair) -> Comparison {
-        let comparison = pair.compare();
-        self.pairs += 1;
-        self.before += counting(&pair.compare_with(Normalise::Off)).len();
-        self.note(&comparison);
-        comparison
-    }
-
-    pub(crate) fn note(&mut self, comparison: &Comparison) {
-        self.after += counting(comparison).len();
-        for fold in comparison.differences.iter().filter_map(|difference| difference.fold) {
-            *self.folded.entry(fold.name()).or_default() += 1;
-        }
-    }
-
-    pub(crate) fn print(&self, set: &str) {
-        let Self { pairs, before, after, folded } = self;
-        println!(
-            "{set}: {pairs} pairs, {before} findings without folds, {after} with; folds: {folded:?}"
-        );
-    }
+/// Every difference in a few words, for a message.
+pub(crate) fn told(comparison: &Comparison) -> Vec<String> {
+    let text = |node: &Option<Node>| {
+        node.as_ref().map_or("-".to_owned(), |node| node.to_json().chars().take(120).collect())
+    };
+    let one =
+        |d: &&Difference| format!("{}: {} -> {}", d.path, text(&d.expected), text(&d.observed));
+    counting(comparison).iter().map(one).collect()
 }

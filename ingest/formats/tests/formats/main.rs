@@ -23,8 +23,6 @@ mod kubernetes;
 mod lines;
 mod native;
 mod openstack;
-mod set15;
-mod set9;
 mod terraform;
 mod terraform_json;
 mod yaml;

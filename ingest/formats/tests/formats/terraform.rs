@@ -228,3 +228,15 @@ fn where_the_state_is_kept_is_no_state() {
     let empty = read(r#"{"version":4,"serial":1,"lineage":"l","resources":[]}"#);
     assert!(empty.summary.complete_listing, "an empty state says that there is nothing");
 }
+
+#[test]
+fn numbers_beyond_64_bits_keep_their_text() {
+    let number = "123456789012345678901234567890.10";
+    let text = format!(
+        r#"{{"version":4,"serial":18446744073709551615,"resources":[{{"mode":"managed","type":"t","name":"n","provider":"provider.p","instances":[{{"attributes":{{"id":"1","n":{number}}}}}]}}]}}"#
+    );
+    let state = terraform::upgrade(text.as_bytes()).unwrap();
+    assert_eq!(state.serial, u64::MAX);
+    assert!(serde_json::to_string(&state).unwrap().contains(number));
+    assert!(String::from_utf8_lossy(&read(&text).only().state).contains(number));
+}
