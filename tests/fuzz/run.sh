@@ -19,10 +19,10 @@ cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 export RUSTC_BOOTSTRAP=1
 work=${CARGO_TARGET_DIR:-$PWD/target}/fuzz
 [ $# -gt 1 ] && build=() || build=("$1")
-cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$work" "${build[@]}"
+cargo fuzz build --no-trace-compares --fuzz-dir tests/fuzz --target-dir "$work" "${build[@]}"
 programs=$work/$(rustc -vV | sed -n 's/^host: //p')/release
 if [ ! -d "$work/seeds" ]; then
-    [ -x "$programs/seeds" ] || cargo fuzz build --fuzz-dir tests/fuzz --target-dir "$work" seeds
+    [ -x "$programs/seeds" ] || cargo fuzz build --no-trace-compares --fuzz-dir tests/fuzz --target-dir "$work" seeds
     "$programs/seeds" "$fixtures" "$work/seeds"
 fi
 

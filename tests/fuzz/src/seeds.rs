@@ -20,7 +20,7 @@ use parquet::file::properties::WriterProperties;
 use serde_json::Value;
 
 /// Larger files are left out: they are slow, and have little that smaller ones have not.
-const SEED_BYTES: usize = 64 << 10;
+const SEED_BYTES: usize = 16 << 10;
 /// Pairs are made of values up to this size.
 const PAIR_BYTES: usize = 2 << 10;
 
