@@ -122,7 +122,7 @@ impl<'a> Scope<'a> {
         let key = format!("{kind} {}", name.to_lowercase());
         if let Some(known) = self.known.borrow().get(&key) {
             // Without a value yet, it is being resolved: it refers to itself.
-            return known.clone().map_or_else(unresolved, |value| self.bounds.made(value));
+            return known.as_ref().map_or_else(unresolved, |value| self.bounds.copied(value));
         }
         self.known.borrow_mut().insert(key.clone(), None);
         let mut value = self.resolve(&named.value);
@@ -135,7 +135,7 @@ impl<'a> Scope<'a> {
 
     /// The value with every expression in it resolved, as far as that is possible.
     pub(super) fn resolve(&self, value: &Value<'a>) -> Value<'a> {
-        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved("nested too deep"))
+        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved)
     }
 
     fn resolve_here(&self, value: &Value<'a>) -> Value<'a> {
@@ -187,7 +187,7 @@ impl<'a> Scope<'a> {
 
     /// The value of an expression.
     pub(super) fn evaluate(&self, expression: &Expression) -> Value<'a> {
-        self.bounds.deeper(|| self.evaluate_here(expression), Value::unresolved("nested too deep"))
+        self.bounds.deeper(|| self.evaluate_here(expression), Value::unresolved)
     }
 
     fn evaluate_here(&self, expression: &Expression) -> Value<'a> {
