@@ -8,11 +8,17 @@ use std::cell::Cell;
 
 use deployforge_model::{RejectCode, UNRESOLVED_MEMBER, path};
 
-use crate::json;
+use crate::json::{self, Members};
+use crate::options::Limits;
 use crate::refusal::Refusal;
 
 /// Levels of nesting that are followed, whatever the limit for records: resolving needs the stack.
 const LEVELS: usize = 256;
+
+/// How many times as large as a template what its functions make may be, and how many values they look
+/// at, with so much that is always allowed.
+const MADE: usize = 8;
+const MADE_BYTES: usize = 1 << 20;
 
 /// Into how many parts a text is split: more than any list that a template may hold.
 pub(crate) const PARTS: usize = 1 << 16;
@@ -275,8 +281,9 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Bounds that allow so many bytes of made values. A template of so many bytes has fewer values.
-    pub(crate) fn new(bytes: usize) -> Self {
+    /// The bounds of a template. One of so many bytes has fewer values.
+    pub(crate) fn new(template: &Members<'_>, limits: Limits) -> Self {
+        let bytes = (template.bytes() * MADE).max(MADE_BYTES).min(limits.record_bytes);
         Self { budget: Cell::new(bytes), steps: Cell::new(bytes), level: Cell::new(0) }
     }
 

@@ -86,7 +86,7 @@ impl<'a> Scope<'a> {
             stack: options.stack.as_ref().map(|stack| stack.name.clone()),
             known: RefCell::default(),
             names: RefCell::default(),
-            bounds: Bounds::new(options.limits.record_bytes),
+            bounds: Bounds::new(template, options.limits),
             defaults,
         })
     }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::expression::{self, Expression, Kind};
 use super::functions;
@@ -59,7 +60,8 @@ pub(super) struct Scope<'a> {
     pub(super) target: Target,
     /// What was resolved; `None` while that goes on.
     known: RefCell<HashMap<String, Option<Value<'a>>>>,
-    pub(super) bounds: Bounds,
+    /// How far resolving may go, in this template and those within it.
+    pub(super) bounds: Rc<Bounds>,
     /// How many parameters have the value that the template gives them.
     pub(super) defaults: u64,
 }
@@ -72,6 +74,7 @@ impl<'a> Scope<'a> {
         target: Target,
         mut given: HashMap<String, Value<'a>>,
         options: &ReadOptions,
+        bounds: Rc<Bounds>,
     ) -> Result<Self, Refusal> {
         let section = |name: &'static str| match template.get(name) {
             Some(raw) => {
@@ -100,14 +103,7 @@ impl<'a> Scope<'a> {
             .into_iter()
             .map(|(name, value)| (name.to_lowercase(), Named { value, secret: false }))
             .collect();
-        Ok(Self {
-            parameters,
-            variables,
-            target,
-            known: RefCell::default(),
-            bounds: Bounds::new(options.limits.record_bytes),
-            defaults,
-        })
+        Ok(Self { parameters, variables, target, known: RefCell::default(), bounds, defaults })
     }
 
     /// The value of a parameter or variable.
