@@ -38,6 +38,11 @@ impl<'a> Members<'a> {
         self.entries.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
+    /// Bytes of its values.
+    pub(crate) fn bytes(&self) -> usize {
+        self.entries.iter().map(|(_, value)| value.get().len()).sum()
+    }
+
     /// The value of a member, `null` included. Of duplicates the last, as most parsers do.
     pub(crate) fn raw(&self, name: &str) -> Option<&'a RawValue> {
         self.entries.iter().rev().find(|(key, _)| key == name).map(|(_, value)| *value)

@@ -8,11 +8,17 @@ use std::cell::Cell;
 
 use deployforge_model::{RejectCode, UNRESOLVED_MEMBER, path};
 
-use crate::json;
+use crate::json::{self, Members};
+use crate::options::Limits;
 use crate::refusal::Refusal;
 
 /// Levels of nesting that are followed, whatever the limit for records: resolving needs the stack.
 const LEVELS: usize = 256;
+
+/// How many times as large as a template what its functions make may be, and how many values they look
+/// at, with so much that is always allowed.
+const MADE: usize = 8;
+const MADE_BYTES: usize = 1 << 20;
 
 /// Into how many parts a text is split: more than any list that a template may hold.
 pub(crate) const PARTS: usize = 1 << 16;
@@ -268,21 +274,32 @@ impl<'a> Value<'a> {
 pub(crate) struct Bounds {
     /// Bytes that may still be made.
     budget: Cell<usize>,
+    /// Values that may still be looked at: what makes nothing may be asked for again and again too.
+    steps: Cell<usize>,
     /// Levels that are entered.
     level: Cell<usize>,
 }
 
 impl Bounds {
-    /// Bounds that allow so many bytes of made values.
-    pub(crate) fn new(bytes: usize) -> Self {
-        Self { budget: Cell::new(bytes), level: Cell::new(0) }
+    /// The bounds of a template. One of so many bytes has fewer values.
+    pub(crate) fn new(template: &Members<'_>, limits: Limits) -> Self {
+        let bytes = (template.bytes() * MADE).max(MADE_BYTES).min(limits.record_bytes);
+        Self { budget: Cell::new(bytes), steps: Cell::new(bytes), level: Cell::new(0) }
     }
 
-    /// Goes one level deeper, unless that is too deep.
-    pub(crate) fn deeper<T>(&self, inner: impl FnOnce() -> T, otherwise: T) -> T {
+    /// Goes one level deeper, unless that is too deep or too much was looked at: `otherwise` is told.
+    pub(crate) fn deeper<T>(
+        &self,
+        inner: impl FnOnce() -> T,
+        otherwise: impl FnOnce(&'static str) -> T,
+    ) -> T {
+        let Some(steps) = self.steps.get().checked_sub(1) else {
+            return otherwise("the template's values take too long");
+        };
         if self.level.get() >= LEVELS {
-            return otherwise;
+            return otherwise("nested too deep");
         }
+        self.steps.set(steps);
         self.level.set(self.level.get() + 1);
         let result = inner();
         self.level.set(self.level.get() - 1);
@@ -294,16 +311,26 @@ impl Bounds {
         bytes <= self.budget.get()
     }
 
-    /// Counts a value that was made or copied.
+    /// A copy of a value, counted: one that is too large is not made.
+    pub(crate) fn copied<'a>(&self, value: &Value<'a>) -> Value<'a> {
+        if self.allows(value.bytes()) { self.made(value.clone()) } else { too_large(value) }
+    }
+
+    /// Counts a value that was made.
     pub(crate) fn made<'a>(&self, value: Value<'a>) -> Value<'a> {
         let Some(left) = self.budget.get().checked_sub(value.bytes()) else {
             self.budget.set(0);
-            let reason = "the template's values grow too large".to_owned();
-            return Value::Unresolved { reason, secret: value.is_secret() };
+            return too_large(&value);
         };
         self.budget.set(left);
         value
     }
+}
+
+/// What stands where a value would be too large.
+pub(crate) fn too_large<'a>(value: &Value<'_>) -> Value<'a> {
+    let reason = "the template's values grow too large".to_owned();
+    Value::Unresolved { reason, secret: value.is_secret() }
 }
 
 /// Reads JSON text from left to right.

@@ -400,6 +400,20 @@ mod tests {
         }
     }
 
+    /// Found by fuzzing: each element was held against all others.
+    #[test]
+    fn long_lists_are_not_compared_pair_by_pair() {
+        let list = |names: &mut dyn Iterator<Item = u32>| {
+            Node::Array(names.map(|name| Node::String(name.to_string().into())).collect())
+        };
+        let (a, b) = (list(&mut (0..50_000)), list(&mut (0..50_001).rev()));
+        assert!(Fold::Subset.holds(Some(&a), Some(&b), None));
+        assert!(!Fold::Subset.holds(Some(&b), Some(&a), None));
+        let c = list(&mut (1..50_001));
+        assert!(Fold::Subset.holds(Some(&c), Some(&b), None));
+        assert!(!Fold::Subset.holds(Some(&c), Some(&a), None));
+    }
+
     #[test]
     fn names_are_unique_and_meant() {
         for (at, fold) in Fold::ALL.iter().enumerate() {

@@ -68,9 +68,9 @@ impl Id {
         let last = segments.iter().rposition(|segment| *segment == "providers");
         let resource_type = match last {
             Some(at) => {
-                let namespace = segments.get(at + 1).copied().unwrap_or_default();
+                let namespace = segments.iter().skip(at + 1).take(1);
                 let types = segments.iter().skip(at + 2).step_by(2);
-                types.fold(namespace.to_owned(), |whole, part| format!("{whole}/{part}"))
+                namespace.chain(types).copied().collect::<Vec<_>>().join("/")
             }
             None if after("resourcegroups").is_some() => {
                 "microsoft.resources/resourcegroups".to_owned()

@@ -9,12 +9,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::scope::Scope;
 use crate::refusal::printable;
-use crate::resolved::{PARTS, Value};
+use crate::resolved::{PARTS, Value, too_large};
 
 impl<'a> Scope<'a> {
     /// The value with every function in it resolved, as far as that is possible.
     pub(super) fn resolve(&self, value: &Value<'a>) -> Value<'a> {
-        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved("nested too deep"))
+        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved)
     }
 
     fn resolve_here(&self, value: &Value<'a>) -> Value<'a> {
@@ -83,7 +83,7 @@ impl<'a> Scope<'a> {
 
     /// Whether a condition is met; `None`: that cannot be told.
     pub(super) fn test(&self, value: &Value<'a>) -> Option<bool> {
-        self.bounds.deeper(|| self.test_here(value), None)
+        self.bounds.deeper(|| self.test_here(value), |_| None)
     }
 
     fn test_here(&self, value: &Value<'a>) -> Option<bool> {
@@ -266,6 +266,9 @@ impl<'a> Scope<'a> {
     ) -> Option<Value<'a>> {
         let value = self.resolve(argument);
         let Some(word) = value.word() else { return failed(&value) };
+        if !self.bounds.allows(word.len()) {
+            return Some(too_large(&value));
+        }
         let made = make(word);
         Some(if value.is_secret() { made.kept_secret() } else { made })
     }

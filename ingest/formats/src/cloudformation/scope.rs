@@ -86,7 +86,7 @@ impl<'a> Scope<'a> {
             stack: options.stack.as_ref().map(|stack| stack.name.clone()),
             known: RefCell::default(),
             names: RefCell::default(),
-            bounds: Bounds::new(options.limits.record_bytes),
+            bounds: Bounds::new(template, options.limits),
             defaults,
         })
     }
@@ -94,7 +94,7 @@ impl<'a> Scope<'a> {
     /// What `Ref` gives.
     pub(super) fn reference(&self, name: &str) -> Value<'a> {
         if let Some(value) = self.parameters.get(name) {
-            return self.bounds.made(value.clone());
+            return self.bounds.copied(value);
         }
         if name.starts_with("AWS::") {
             return self.pseudo(name);
@@ -103,7 +103,7 @@ impl<'a> Scope<'a> {
         let Some(resource) = self.resources.get(name) else { return unresolved() };
         if let Some(found) = self.names.borrow().get(name) {
             // Without an entry yet, the name is being resolved: it refers to itself.
-            return found.clone().map_or_else(unresolved, |value| self.bounds.made(value));
+            return found.as_ref().map_or_else(unresolved, |value| self.bounds.copied(value));
         }
         let value = types::name_of(&resource.resource_type)
             .zip(resource.properties.as_ref())

@@ -4,6 +4,9 @@
 use super::IgnoredRules;
 use super::sql::{self, INDEX, Segment};
 
+/// Bytes of the rules of one file: each holds all that is taken back after it.
+const BYTES: usize = 16 << 20;
+
 pub(super) fn read(text: &str, found: &mut IgnoredRules) {
     let lines: Vec<(usize, &str, bool)> = text
         .lines()
@@ -19,19 +22,28 @@ pub(super) fn read(text: &str, found: &mut IgnoredRules) {
             ),
         })
         .collect();
-    for (i, (at, line, back)) in lines.iter().enumerate() {
+    // The last line that fits decides: of all that is taken back, a rule leaves out what comes after it.
+    let mut taken = String::new();
+    let mut rules = Vec::new();
+    for (at, line, back) in &lines {
+        let condition = condition(line, found);
         if *back {
-            continue;
+            taken.push_str(&format!(" and not ({condition})"));
+        } else {
+            rules.push((*at, *line, condition, taken.len()));
         }
-        // The last line that fits decides.
-        let kept: Vec<String> = lines[i + 1..]
-            .iter()
-            .filter(|(_, _, back)| *back)
-            .map(|(_, line, _)| format!("not ({})", condition(line, found)))
-            .collect();
-        let own = condition(line, found);
-        let when = if kept.is_empty() { own } else { format!("{own} and {}", kept.join(" and ")) };
-        found.add(line, when, &format!("line {at}: {line}"));
+    }
+    let mut left = BYTES;
+    for (at, line, condition, from) in rules {
+        let place = format!("line {at}: {line}");
+        let when = condition.len() + taken.len() - from;
+        match left.checked_sub(when) {
+            Some(rest) => {
+                left = rest;
+                found.add(line, condition + &taken[from..], &place);
+            }
+            None => found.refuse(&place, "too much is taken back after it"),
+        }
     }
     if !found.rules.is_empty() {
         found.note("rules hide differences; a resource that is missing or unmanaged is reported all the same");

@@ -28,6 +28,12 @@ pub(super) fn read(object: &Value, place: &str, found: &mut IgnoredRules) {
             found.refuse(&place, &format!("`{selector}` asks for what is not part of a finding"));
             continue;
         }
+        let expressions = ["group", "kind", "namespace", "name"];
+        let is_odd = |name: &&str| part(name).is_some_and(|text| !is_expression(text));
+        if let Some(name) = expressions.into_iter().find(is_odd) {
+            found.refuse(&place, &format!("`{name}` is no regular expression that SQL can read"));
+            continue;
+        }
         let conditions = [
             Some(kubernetes::provider()),
             type_of(part("group"), part("kind")),
@@ -45,6 +51,12 @@ pub(super) fn read(object: &Value, place: &str, found: &mut IgnoredRules) {
             }
         }
     }
+}
+
+/// Whether a text can be part of an expression: what closes a group that it did not open would make the
+/// rule wider, and so would a comment.
+fn is_expression(text: &str) -> bool {
+    [text, &format!("(?:(?:(?:{text})))")].iter().all(|text| regex_syntax::parse(text).is_ok())
 }
 
 fn type_of(group: Option<&str>, kind: Option<&str>) -> Option<String> {

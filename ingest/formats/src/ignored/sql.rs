@@ -1,6 +1,6 @@
 //! Pieces of SQL.
 
-use deployforge_model::path::join;
+use deployforge_model::path::{join, push};
 
 /// A text in quotes.
 pub(super) fn quoted(text: &str) -> String {
@@ -55,8 +55,11 @@ pub(super) fn at_or_below(segments: &[Segment]) -> Option<String> {
     if segments.is_empty() {
         return None;
     }
-    let plain = segments.iter().try_fold(String::new(), |path, segment| match segment {
-        Segment::Name(name) => Some(join(&path, name)),
+    let plain = segments.iter().try_fold(String::new(), |mut path, segment| match segment {
+        Segment::Name(name) => {
+            push(&mut path, name);
+            Some(path)
+        }
         _ => None,
     });
     if let Some(path) = plain {

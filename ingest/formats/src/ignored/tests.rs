@@ -32,6 +32,16 @@ fn lines_of_driftignore() {
     assert!(odd.notes.iter().any(|note| note.contains("by its number")));
 }
 
+/// Found by fuzzing: each rule holds what is taken back after it, which of 5,000 lines is a gigabyte.
+#[test]
+fn what_is_taken_back_has_a_limit() {
+    let found = read(IgnoreFormat::Driftignore, &"a*.b\n!a.b*\n".repeat(5000));
+    assert!(found.rules.iter().map(|rule| rule.when.len()).sum::<usize>() <= 16 << 20);
+    assert_eq!(found.rules.len() + found.untranslated.len(), 5000);
+    assert_eq!(found.rules[0].place, "line 1: a*.b");
+    assert!(found.untranslated[0].ends_with(": a*.b: too much is taken back after it"));
+}
+
 #[test]
 fn lifecycles_of_terraform() {
     let text = r#"
@@ -179,4 +189,19 @@ spec:
     let no = read(IgnoreFormat::Flux, "kind: Service\nmetadata: {name: s}\n");
     assert_eq!(no.untranslated, ["Service s: it is no HelmRelease or Kustomization of Flux"]);
     assert!(ignored_rules(IgnoreFormat::Flux, "a: [", "").is_err());
+}
+
+/// Found by fuzzing: `a)|(b` was put between brackets, and the rule was of everything named `b`.
+#[test]
+fn a_target_of_flux_is_an_expression() {
+    for odd in ["(", "*", "[", "a)|(b", "(?x) #", "\\"] {
+        for part in ["group", "kind", "namespace", "name"] {
+            let text = format!(
+                "kind: HelmRelease\nspec: {{driftDetection: {{ignore: [{{paths: [/a], target: {{{part}: '{odd}'}}}}]}}}}"
+            );
+            let found = read(IgnoreFormat::Flux, &text);
+            assert!(found.rules.is_empty(), "{part}: {:?}", whens(&found));
+            assert!(found.untranslated[0].contains(part), "{:?}", found.untranslated);
+        }
+    }
 }

@@ -341,6 +341,27 @@ fn deployments_within_templates_are_followed() {
     assert_eq!(read(&deep).refused().code, RejectCode::TooDeep);
 }
 
+/// Each deployment had bounds of its own: of a kilobyte became sixteen megabytes, of each again.
+#[test]
+fn deployments_share_what_may_be_made() {
+    let doubled: Vec<String> = (0..19)
+        .map(|at| format!(r#""v{at}":"[concat(variables('v{0}'),variables('v{0}'))]""#, at + 1))
+        .collect();
+    let inner = format!(
+        r#"{{{SCHEMA}"variables":{{{},"v19":"x"}},"resources":[{{"type":"A.B/c","name":"n","properties":{{"p":"[variables('v1')]"}}}}]}}"#,
+        doubled.join(",")
+    );
+    let deployment = format!(
+        r#"{{"type":"Microsoft.Resources/deployments","name":"d","properties":{{"expressionEvaluationOptions":{{"scope":"inner"}},"template":{inner}}}}}"#
+    );
+    let all = vec![deployment; 30].join(",");
+    let outcome = declared(&format!(r#"{{{SCHEMA}"resources":[{all}]}}"#), Some("g"));
+    assert!(outcome.rejects().is_empty(), "{:?}", outcome.rejects());
+    let states = outcome.observations();
+    assert!(states.len() >= 30);
+    assert!(states.iter().map(|found| found.state.len()).sum::<usize>() < 2 << 20);
+}
+
 #[test]
 fn templates_come_in_several_wrappings() {
     let body = r#""languageVersion":"2.0","resources":{"web":{"type":"A.B/c","name":"n"},"old":{"existing":true,"type":"A.B/c","name":"o"}}"#;

@@ -265,6 +265,27 @@ fn references_to_references_end() {
     assert_eq!(read(&text).only().presence, Presence::Unresolved);
 }
 
+/// Found by fuzzing: what makes nothing was not counted, so a template of 700 bytes took minutes.
+#[test]
+fn what_is_asked_again_and_again_ends() {
+    let nested = |open: &str, inner: &str, close: &str, times: usize| {
+        format!("{}{inner}{}", open.repeat(times), close.repeat(times))
+    };
+    let equals = nested(r#"{"Fn::Equals":["#, r#"{"Ref":"Open"}"#, ",1]}", 60);
+    let open = format!(r#"{{"Fn::Sub":["{}",{{"A":"#, "${A}".repeat(3000));
+    let sub = nested(&open, r#""x""#, "}]}", 4);
+    for property in [equals, sub] {
+        let state = state(&resolved("", &property));
+        assert!(state["P"].get(UNRESOLVED_MEMBER).is_some(), "{state}");
+    }
+    // Lists that are copied, and texts that are split, beyond what may be made.
+    let list =
+        format!(r#""Parameters":{{"L":{{"Type":"String","Default":"{}"}}}},"#, "x,".repeat(30_000));
+    let split = r#"{"Fn::Split":[",",{"Ref":"L"}]},"#.repeat(2000);
+    let state = state(&resolved(&list, &format!("[{split}1]")));
+    assert_eq!(state["P"].as_array().unwrap().len(), 2001);
+}
+
 #[test]
 fn what_is_not_declared_and_what_cannot_be_told() {
     let text = format!(

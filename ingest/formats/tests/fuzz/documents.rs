@@ -13,7 +13,7 @@ use crate::mutate::text;
 use crate::tree::Json;
 
 /// One of each kind, small, with the members that steer its reader.
-const SAMPLES: [&str; 16] = [
+pub(crate) const SAMPLES: [&str; 16] = [
     r#"{"format_version":"1.0","values":{"root_module":{"resources":[{"mode":"managed","type":"aws_sqs_queue","name":"q","index":0,"provider_name":"registry.terraform.io/hashicorp/aws","values":{"id":"q","arn":"arn:aws:sqs:eu-west-1:1:q"},"sensitive_values":{"a":[true]},"tainted":true,"deposed_key":"0badcafe"}],"child_modules":[{"address":"module.m[\"x\"]","resources":[{"mode":"data","type":"t","name":"d"}]}]}}}"#,
     r#"{"format_version":"1.2","errored":true,"complete":false,"planned_values":{"root_module":{"resources":[{"type":"t","name":"a","values":{"x":1}}]}},"prior_state":{"values":{"root_module":{"resources":[{"type":"t","name":"a","values":{"id":"1"}},{"type":"t","name":"b","values":{"id":"2"}}]}}},"resource_drift":[{"type":"t","name":"a","previous_address":"t.z","change":{"actions":["update"],"before":{"id":"1","l":[{"p":1}]},"after":{"id":"1"},"before_sensitive":{"l":[{"p":true}]},"after_sensitive":false}}],"resource_changes":[{"type":"t","name":"a","change":{"actions":["delete","create"],"before":{"id":"1"},"after":{"x":1},"after_unknown":{"id":true,"l":[{"p":true}]}}}],"deferred_changes":[{"resource_change":{"type":"t","name":"c","change":{"actions":["create"]}}}],"configuration":{"root_module":{"resources":[{"type":"t","name":"a","provider_config_key":"m:aws.eu_west_1"}],"module_calls":{"m":{"module":{}}}}}}"#,
     r#"{"@level":"info","@message":"m","@module":"terraform.ui","type":"version"}"#,
@@ -79,17 +79,20 @@ pub(crate) fn check(text: &[u8]) -> Outcome {
         (None, Side::Declared),
         (Some(Format::TerraformPlanned), Side::Declared),
     ] {
-        let options = ReadOptions { format, side, ..ReadOptions::default() };
-        let whole = read(&options, text, text.len().max(1));
-        if whole != read(&options, text, 7) {
-            return Err(format!("{format:?} {side:?}: the chunks make a difference"));
-        }
-        for record in &whole {
-            promises(record)?;
-            any |= !matches!(record, Record::Reject(_));
-        }
+        any |= hold(text, &ReadOptions { format, side, ..ReadOptions::default() })?;
     }
     Ok(any)
+}
+
+/// Reads it in one way; whether anything was read.
+pub(crate) fn hold(text: &[u8], options: &ReadOptions) -> Outcome {
+    let whole = read(options, text, text.len().max(1));
+    if whole != read(options, text, 7) {
+        let ReadOptions { format, side, .. } = options;
+        return Err(format!("{format:?} {side:?}: the chunks make a difference"));
+    }
+    whole.iter().try_for_each(promises)?;
+    Ok(whole.iter().any(|record| !matches!(record, Record::Reject(_))))
 }
 
 fn read(options: &ReadOptions, text: &[u8], size: usize) -> Vec<Record> {

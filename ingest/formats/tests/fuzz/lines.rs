@@ -1,12 +1,13 @@
 //! Lines by the short way against the same lines by the reader.
 
-use deployforge_canon::{Canon, Flat, Parser};
+use deployforge_canon::{Flat, Parser};
 use deployforge_formats::{LineReader, ReadOptions, ReadSummary, Reader};
 use deployforge_model::{Block, Observation, Record, RecordReader, Seed, StateText};
 
 use crate::Outcome;
 use crate::dice::Dice;
 use crate::mutate::{damage, text};
+use crate::states::CANON;
 use crate::tree::Json;
 
 const SEED: u64 = 5;
@@ -125,7 +126,7 @@ impl Short {
 
 /// Checks what a row claims; whether the claim held.
 fn claim(frame: &deployforge_model::Frame, row: usize, records: &[Record]) -> Outcome {
-    let (canon, seed, mut parser) = (Canon::default(), Seed::new(SEED), Parser::default());
+    let (canon, seed, mut parser) = (&*CANON, Seed::new(SEED), Parser::default());
     let kind = frame.kind(row);
     let (mut claimed, mut whole) = (Flat::default(), Flat::default());
     let state = frame.state(row);

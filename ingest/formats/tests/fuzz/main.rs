@@ -111,6 +111,12 @@ fn what_is_located_stands_in_the_tree() {
 }
 
 #[test]
+fn canonical_text_stays_as_it_is() {
+    let seeds = seeds::lines();
+    run("canonical", 40, |dice| mutate::text(&seeds, dice), states::canonical);
+}
+
+#[test]
 fn decoders_give_one_tree() {
     let seeds = seeds::lines();
     run("decoders", 40, |dice| mutate::text(&seeds, dice), states::decoders);

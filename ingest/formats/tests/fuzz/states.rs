@@ -1,12 +1,19 @@
 //! States: the walk against the tree, places against the tree, decoders against each other.
 
-use deployforge_canon::{Canon, CanonError, Decoder, Flat, Node, Parser, State, locate, value_at};
+use std::sync::LazyLock;
+
+use deployforge_canon::{
+    Canon, CanonError, Canonical, Decoder, Flat, Node, Parser, State, locate, value_at,
+};
 use deployforge_model::{Dialect, Seed, StateForm, StateText, path};
 
 use crate::Outcome;
 
 /// Types with rules for arrays, and one without.
 const TYPES: [&str; 4] = ["AWS::EC2::SecurityGroup", "AWS::IAM::Role", "AWS::S3::Bucket", "t"];
+
+/// One for all: it takes longer to make than to use.
+pub(crate) static CANON: LazyLock<Canon> = LazyLock::new(Canon::default);
 
 fn seed() -> Seed {
     Seed::new(11)
@@ -19,7 +26,7 @@ fn kind(text: &[u8]) -> &'static str {
 
 fn state(parser: &mut Parser, text: &[u8]) -> Result<State, CanonError> {
     let none = std::iter::empty();
-    Canon::default().state(parser, Dialect::AwsConfig, kind(text), text, none)
+    CANON.state(parser, Dialect::AwsConfig, kind(text), text, none)
 }
 
 /// The walk gives the units of the tree, or does not decide: of an object, and of bare members.
@@ -33,7 +40,7 @@ pub(crate) fn walk(text: &[u8]) -> Outcome {
 }
 
 fn units(text: &[u8], form: StateForm, object: &[u8]) -> Outcome {
-    let (canon, seed, mut parser) = (Canon::default(), seed(), Parser::default());
+    let (canon, seed, mut parser) = (&*CANON, seed(), Parser::default());
     let mut flat = Flat::default();
     // Twice: the second time names are recognised that the first time were read.
     for _ in 0..2 {
@@ -63,13 +70,15 @@ fn units(text: &[u8], form: StateForm, object: &[u8]) -> Outcome {
 
 /// Every unit of the canonical text is found at its path, with its value.
 pub(crate) fn located(text: &[u8]) -> Outcome {
-    let (canon, seed, mut parser) = (Canon::default(), seed(), Parser::default());
+    let (canon, seed, mut parser) = (&*CANON, seed(), Parser::default());
     // Whatever it is given, it ends.
     let _ = (locate(text, &[0, 1, 5]), value_at(text, text.len() / 2));
     let Ok(State { root }) = state(&mut parser, text) else { return Ok(false) };
     let json = root.to_json();
     let flat = Flat::of(&root, &seed);
-    let some: Vec<u32> = (0..flat.units.len() as u32).step_by(1 + text.len() % 3).collect();
+    // Each is looked for from the start: of a large state, only some.
+    let step = (1 + text.len() % 3).max(flat.units.len() / 32);
+    let some: Vec<u32> = (0..flat.units.len() as u32).step_by(step).collect();
     if root.is_empty() {
         return Ok(false);
     }
@@ -113,4 +122,27 @@ pub(crate) fn decoders(text: &[u8]) -> Outcome {
         }
     }
     Ok(exact.is_ok())
+}
+
+/// The canonical text of a state is its own canonical text, and what is written without a tree is it.
+pub(crate) fn canonical(text: &[u8]) -> Outcome {
+    let (canon, seed, mut parser) = (&*CANON, seed(), Parser::default());
+    let Ok(state) = state(&mut parser, text) else { return Ok(false) };
+    let json = state.root.to_json();
+    let again = canon
+        .stored_state(&mut parser, Dialect::AwsConfig, kind(text), json.as_bytes())
+        .map_err(|error| format!("the canonical text {json} is refused: {error}"))?;
+    let is_same = again == state && again.fingerprint(&seed) == state.fingerprint(&seed);
+    if !is_same || again.root.to_json() != json {
+        return Err(format!("{json} becomes {}", again.root.to_json()));
+    }
+    // What is written without a tree is what was walked, and nothing else.
+    let (slice, dialect) = (StateText::object(text), Dialect::AwsConfig);
+    let (mut flat, mut short) = (Flat::default(), Canonical::default());
+    let decided = canon.flatten(&mut parser, &seed, dialect, kind(text), slice, &mut flat)
+        && canon.rewrite(&mut parser, &seed, dialect, kind(text), slice, &mut short);
+    if decided && short.text != json.as_bytes() {
+        return Err(format!("{} is written, and not {json}", short.text.escape_ascii()));
+    }
+    Ok(decided)
 }

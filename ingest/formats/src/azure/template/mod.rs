@@ -11,6 +11,7 @@ mod identity;
 mod scope;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use deployforge_model::{Dialect, Observation, Presence, RejectCode, ResourceKey};
 use serde_json::value::RawValue;
@@ -18,7 +19,7 @@ use serde_json::value::RawValue;
 use crate::json::{self, Members};
 use crate::place::Lines;
 use crate::refusal::{Refusal, check_key};
-use crate::resolved::Value;
+use crate::resolved::{Bounds, Value};
 use crate::sink::{Note, Sink};
 use identity::Identity;
 use scope::{Level, Scope, Target};
@@ -89,7 +90,8 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
     };
     let given = options.stack.iter().flat_map(|stack| &stack.parameters);
     let given = given.map(|(name, text)| (name.to_lowercase(), given_value(members, name, text)));
-    let scope = Scope::read(members, target.clone(), given.collect(), options)?;
+    let bounds = Rc::new(Bounds::new(members, options.limits));
+    let scope = Scope::read(members, target.clone(), given.collect(), options, bounds)?;
     sink.note(Note::Defaults, scope.defaults);
     let start = sink.position;
     let mut reader = Reader { lines: Lines::new(text, start), sink };
@@ -350,7 +352,8 @@ impl Reader<'_, '_, '_> {
             return self.template(&inner, scope, &target, level + 1);
         }
         let given = given_by(properties, scope, self.sink.options.limits.depth)?;
-        let scope = Scope::read(&inner, target.clone(), given, self.sink.options)?;
+        let bounds = Rc::clone(&scope.bounds);
+        let scope = Scope::read(&inner, target.clone(), given, self.sink.options, bounds)?;
         self.sink.note(Note::Defaults, scope.defaults);
         self.template(&inner, &scope, &target, level + 1)
     }

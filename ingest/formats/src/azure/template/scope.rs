@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use super::expression::{self, Expression, Kind};
 use super::functions;
@@ -59,7 +60,8 @@ pub(super) struct Scope<'a> {
     pub(super) target: Target,
     /// What was resolved; `None` while that goes on.
     known: RefCell<HashMap<String, Option<Value<'a>>>>,
-    pub(super) bounds: Bounds,
+    /// How far resolving may go, in this template and those within it.
+    pub(super) bounds: Rc<Bounds>,
     /// How many parameters have the value that the template gives them.
     pub(super) defaults: u64,
 }
@@ -72,6 +74,7 @@ impl<'a> Scope<'a> {
         target: Target,
         mut given: HashMap<String, Value<'a>>,
         options: &ReadOptions,
+        bounds: Rc<Bounds>,
     ) -> Result<Self, Refusal> {
         let section = |name: &'static str| match template.get(name) {
             Some(raw) => {
@@ -100,14 +103,7 @@ impl<'a> Scope<'a> {
             .into_iter()
             .map(|(name, value)| (name.to_lowercase(), Named { value, secret: false }))
             .collect();
-        Ok(Self {
-            parameters,
-            variables,
-            target,
-            known: RefCell::default(),
-            bounds: Bounds::new(options.limits.record_bytes),
-            defaults,
-        })
+        Ok(Self { parameters, variables, target, known: RefCell::default(), bounds, defaults })
     }
 
     /// The value of a parameter or variable.
@@ -122,7 +118,7 @@ impl<'a> Scope<'a> {
         let key = format!("{kind} {}", name.to_lowercase());
         if let Some(known) = self.known.borrow().get(&key) {
             // Without a value yet, it is being resolved: it refers to itself.
-            return known.clone().map_or_else(unresolved, |value| self.bounds.made(value));
+            return known.as_ref().map_or_else(unresolved, |value| self.bounds.copied(value));
         }
         self.known.borrow_mut().insert(key.clone(), None);
         let mut value = self.resolve(&named.value);
@@ -135,7 +131,7 @@ impl<'a> Scope<'a> {
 
     /// The value with every expression in it resolved, as far as that is possible.
     pub(super) fn resolve(&self, value: &Value<'a>) -> Value<'a> {
-        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved("nested too deep"))
+        self.bounds.deeper(|| self.resolve_here(value), Value::unresolved)
     }
 
     fn resolve_here(&self, value: &Value<'a>) -> Value<'a> {
@@ -187,7 +183,7 @@ impl<'a> Scope<'a> {
 
     /// The value of an expression.
     pub(super) fn evaluate(&self, expression: &Expression) -> Value<'a> {
-        self.bounds.deeper(|| self.evaluate_here(expression), Value::unresolved("nested too deep"))
+        self.bounds.deeper(|| self.evaluate_here(expression), Value::unresolved)
     }
 
     fn evaluate_here(&self, expression: &Expression) -> Value<'a> {

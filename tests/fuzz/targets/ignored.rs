@@ -1,0 +1,3 @@
+//! Ignore rules of other tools.
+#![no_main]
+deployforge_fuzz::target!(deployforge_fuzz::ignored);
