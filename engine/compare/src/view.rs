@@ -53,6 +53,11 @@ impl<'a> ResourceView<'a> {
         }
     }
 
+    /// Whether its declaration says that it is to be replaced.
+    pub fn is_tainted(&self) -> bool {
+        matches!(&self.name, Name::Declared(row) if row.is_tainted())
+    }
+
     /// What its declaration calls it.
     pub fn address(&self) -> Option<&'a str> {
         match self.name {

@@ -104,6 +104,9 @@ pub(crate) struct ResourceReport {
     pub(crate) key: ResourceKey,
     pub(crate) address: Option<String>,
     pub(crate) verdict: Verdict,
+    /// Its declaration says that it is to be replaced.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tainted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<UnknownReason>,
     pub(crate) score: f64,
@@ -303,6 +306,7 @@ impl Report {
                 ResourceReport {
                     address: resource.address().map(str::to_owned),
                     verdict: resource.verdict,
+                    tainted: resource.is_tainted(),
                     reason: resource.reason,
                     score: round(resource.score),
                     severity: resource.severity,
@@ -349,7 +353,8 @@ impl Report {
                 None => safe(&format!("{} {}", resource.key.resource_type, resource.key.id)),
             };
             let place = format!("{} {}", resource.key.account, resource.key.region);
-            let name = format!("{}\n{}", shorten(&name, 60), safe(place.trim()));
+            let tainted = if resource.tainted { " (tainted)" } else { "" };
+            let name = format!("{}{tainted}\n{}", shorten(&name, 60), safe(place.trim()));
             let mut lines = resource.findings.iter().map(finding_line).collect::<Vec<_>>();
             lines.extend(resource.suppressed.iter().map(suppressed_line));
             if lines.is_empty() {
@@ -492,6 +497,7 @@ pub(crate) fn of_comparison(
         key: ResourceKey { resource_type: resource_type.to_owned(), ..ResourceKey::default() },
         address: None,
         verdict,
+        tainted: false,
         reason,
         score: round(comparison.score),
         severity,

@@ -1,7 +1,8 @@
 //! Tests of the module above.
 
 use deployforge_model::{
-    BaselineInfo, Observation, ObservationBatchBuilder, Presence, SourcePosition, Timestamp,
+    BaselineInfo, Observation, ObservationBatchBuilder, Presence, ResourceKey, SourcePosition,
+    Timestamp, Verdict,
 };
 
 use super::*;
