@@ -304,6 +304,6 @@ fn ignore_rules_of_other_tools_become_rules() {
     );
     let made =
         lab.run(&["rules", "import", "--from", "flux", "flux.yaml", "--expires", "2030-01-01"]);
-    let made = made.exits(2).says("regex");
+    let made = made.exits(2).says("no regular expression");
     assert!(made.text().contains("expires: \"2030-01-01\""), "{made}");
 }

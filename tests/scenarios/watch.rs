@@ -121,8 +121,12 @@ fn what_is_not_seen_any_more_grows_stale() {
         std::thread::sleep(Duration::from_millis(900));
         rows(&lab, "verdicts where reason = 'stale'") == 3
     });
-    let stale =
-        [("vm a", "unknown"), ("vm b", "unknown"), ("vm c", "in_sync"), ("vm x", "unknown")];
+    let stale = [
+        ("vm a", "unknown stale"),
+        ("vm b", "unknown stale"),
+        ("vm c", "in_sync"),
+        ("vm x", "unknown stale"),
+    ];
     expect_verdicts(&lab, &stale);
     assert!(lab.read("log").contains("not seen for 6 s"), "{}", lab.read("log"));
     assert_eq!(rows(&lab, "current_findings"), 0, "of what is unknown nothing is found");

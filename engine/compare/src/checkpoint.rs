@@ -53,17 +53,12 @@ struct KeptDetail {
     put_out: bool,
     /// The bits of the score, which are compared.
     score: u64,
-    #[serde(skip_serializing_if = "is_none")]
     skipped: u32,
     state_hash: Option<Box<str>>,
     identity: Option<KeptIdentity>,
     findings: Vec<KeptFinding>,
     #[serde(skip_serializing_if = "Option::is_none")]
     across: Option<Across>,
-}
-
-fn is_none(count: &u32) -> bool {
-    *count == 0
 }
 
 #[derive(Debug, Serialize, Deserialize)]

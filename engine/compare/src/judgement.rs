@@ -46,17 +46,15 @@ impl Judgement {
         let ignored = ignore(context, subject, &mut findings);
         let drifted = findings.iter().any(OpenFinding::counts);
         let skipped = comparison.leaves - comparison.compared();
-        match comparison.nothing_compared_but(drifted) {
-            Some(reason) => Self { findings, skipped, ..Self::unknown(reason) },
-            None => {
-                let score = if ignored {
-                    comparison.score_of(|at| findings[at].counts())
-                } else {
-                    comparison.score
-                };
-                Self { skipped, ..Self::found(findings, score) }
-            }
+        if let Some(reason) = comparison.nothing_compared_but(drifted) {
+            return Self { skipped, findings, ..Self::unknown(reason) };
         }
+        let score = if ignored {
+            comparison.score_of(|at| findings[at].counts())
+        } else {
+            comparison.score
+        };
+        Self { skipped, ..Self::found(findings, score) }
     }
 
     /// What findings say of a resource.

@@ -286,19 +286,17 @@ mod tests {
     #[test]
     fn rows_come_back_as_they_went_in() {
         let observation = Observation {
-            key: ResourceKey::new("aws", "1", "eu-west-1", "AWS::S3::Bucket", "b"),
-            dialect: Dialect::AwsConfig,
-            address: None,
             aliases: vec!["arn:aws:s3:::b".to_owned()],
-            observed_at: None,
             version: Some(3),
             presence: Presence::Deleted,
             sweep: Some("s1".to_owned()),
-            collection: None,
-            tainted: false,
-            state: b"{}".to_vec(),
             sensitive: vec!["/a".to_owned(), "/b".to_owned()],
-            position: SourcePosition::default(),
+            ..Observation::of(
+                ResourceKey::new("aws", "1", "eu-west-1", "AWS::S3::Bucket", "b"),
+                Dialect::AwsConfig,
+                b"{}".to_vec(),
+                SourcePosition::default(),
+            )
         };
         let mut builder = ObservationBatchBuilder::new(1);
         builder.push(&observation, Timestamp(5));

@@ -155,6 +155,32 @@ pub struct Observation {
     pub position: SourcePosition,
 }
 
+impl Observation {
+    /// A resource that is there in a state, of which the source says nothing else.
+    pub fn of(
+        key: ResourceKey,
+        dialect: Dialect,
+        state: Vec<u8>,
+        position: SourcePosition,
+    ) -> Self {
+        Self {
+            key,
+            dialect,
+            address: None,
+            aliases: Vec::new(),
+            observed_at: None,
+            version: None,
+            presence: Presence::Present,
+            sweep: None,
+            collection: None,
+            tainted: false,
+            state,
+            sensitive: Vec::new(),
+            position,
+        }
+    }
+}
+
 /// The text of a state slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StateText<'a> {

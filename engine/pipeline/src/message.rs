@@ -190,19 +190,13 @@ fn tombstone(message: &Message, options: &ReadOptions) -> Record {
     };
     let dialect = options.format.map_or_else(|| Dialect::of_type(resource_type), Format::dialect);
     Record::Observation(Box::new(Observation {
-        key: ResourceKey::new(provider, account, region, resource_type, id),
-        dialect,
-        address: None,
-        aliases: Vec::new(),
-        observed_at: None,
-        version: None,
         presence: Presence::Deleted,
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state: Vec::new(),
-        sensitive: Vec::new(),
-        position: SourcePosition::default(),
+        ..Observation::of(
+            ResourceKey::new(provider, account, region, resource_type, id),
+            dialect,
+            Vec::new(),
+            SourcePosition::default(),
+        )
     }))
 }
 

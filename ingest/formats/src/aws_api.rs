@@ -11,9 +11,7 @@
 
 use std::sync::LazyLock;
 
-use deployforge_model::{
-    Dialect, Observation, Presence, RejectCode, ResourceKey, UNRESOLVED_MEMBER,
-};
+use deployforge_model::{Dialect, Observation, RejectCode, ResourceKey, UNRESOLVED_MEMBER};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -187,19 +185,13 @@ fn deliver(item: &Value, operation: &Operation, sink: &mut Sink<'_>) -> Result<(
         state.insert("*".to_owned(), Value::Object(marker));
     }
     sink.observe(Observation {
-        key,
-        dialect: Dialect::Aws,
-        address: None,
         aliases,
-        observed_at: None,
-        version: None,
-        presence: Presence::Present,
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state: Value::Object(state).to_string().into_bytes(),
-        sensitive: Vec::new(),
-        position: sink.position,
+        ..Observation::of(
+            key,
+            Dialect::Aws,
+            Value::Object(state).to_string().into_bytes(),
+            sink.position,
+        )
     });
     Ok(())
 }

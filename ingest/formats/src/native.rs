@@ -113,19 +113,18 @@ fn read_observation(
         return Err(Refusal::Wrong { field: "version", want });
     }
     Ok(Observation {
-        key,
-        dialect: Dialect::Native,
         address,
         aliases: read_aliases(members)?,
         observed_at,
         version,
         presence: if deleted { Presence::Deleted } else { Presence::Present },
         sweep: members.text("sweep")?.map(std::borrow::Cow::into_owned),
-        tainted: false,
-        state: if deleted { Vec::new() } else { read_state(members)? },
-        collection: None,
-        sensitive: Vec::new(),
-        position: sink.position,
+        ..Observation::of(
+            key,
+            Dialect::Native,
+            if deleted { Vec::new() } else { read_state(members)? },
+            sink.position,
+        )
     })
 }
 

@@ -106,25 +106,19 @@ fn resource(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Result<()
     let key = ResourceKey::new("oci", &account, &region, resource_type, &id);
     check_key(&key)?;
     sink.observe(Observation {
-        key,
-        dialect: Dialect::Oracle,
-        address: None,
-        aliases: Vec::new(),
-        observed_at: None,
-        version: None,
         presence: match members.peek("lifecycleState").as_deref() {
             Some("TERMINATED" | "DELETED") => Presence::Deleted,
             _ => Presence::Present,
         },
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state: match members.peek("lifecycleState").as_deref() {
-            Some("TERMINATED" | "DELETED") => Vec::new(),
-            _ => text.as_bytes().to_vec(),
-        },
-        sensitive: Vec::new(),
-        position: sink.position,
+        ..Observation::of(
+            key,
+            Dialect::Oracle,
+            match members.peek("lifecycleState").as_deref() {
+                Some("TERMINATED" | "DELETED") => Vec::new(),
+                _ => text.as_bytes().to_vec(),
+            },
+            sink.position,
+        )
     });
     Ok(())
 }

@@ -12,7 +12,7 @@ use deployforge_compare::{
 use deployforge_maps::SharedMaps;
 use deployforge_model::{
     BaselineInfo, BaselineKind, Dialect, FindingKind, Observation, ObservationBatchBuilder,
-    Presence, ResourceKey, SourcePosition, Timestamp, Verdict,
+    ResourceKey, SourcePosition, Timestamp, Verdict,
 };
 use deployforge_policy::Policy;
 use serde_json::{Value, json};
@@ -72,19 +72,13 @@ fn changelog<'v>(result: &'v Value, resource: &Value) -> &'v [Value] {
 fn observation(resource: &Value, state: &Value) -> Observation {
     let text = |name: &str| resource[name].as_str().expect("a text");
     Observation {
-        key: ResourceKey::new("aws", "1", "eu-west-1", text("type"), text("id")),
-        dialect: Dialect::Terraform,
-        address: None,
-        aliases: Vec::new(),
         observed_at: Some(Timestamp(1)),
-        version: None,
-        presence: Presence::Present,
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state: state.to_string().into_bytes(),
-        sensitive: Vec::new(),
-        position: SourcePosition::default(),
+        ..Observation::of(
+            ResourceKey::new("aws", "1", "eu-west-1", text("type"), text("id")),
+            Dialect::Terraform,
+            state.to_string().into_bytes(),
+            SourcePosition::default(),
+        )
     }
 }
 

@@ -13,19 +13,13 @@ use deployforge_policy::Policy;
 
 fn observation(id: &str, state: &str, minute: i64) -> Observation {
     Observation {
-        key: ResourceKey::new("aws", "1", "eu-west-1", "volume", id),
-        dialect: Dialect::Native,
-        address: None,
-        aliases: Vec::new(),
         observed_at: Some(Timestamp(minute * 60_000_000)),
-        version: None,
-        presence: Presence::Present,
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state: state.as_bytes().to_vec(),
-        sensitive: Vec::new(),
-        position: SourcePosition::default(),
+        ..Observation::of(
+            ResourceKey::new("aws", "1", "eu-west-1", "volume", id),
+            Dialect::Native,
+            state.as_bytes().to_vec(),
+            SourcePosition::default(),
+        )
     }
 }
 

@@ -22,19 +22,15 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
 fn observation(id: usize, version: u64, state: Option<String>) -> Observation {
     Observation {
-        key: ResourceKey::new("aws", "1", "r", TYPE, &format!("sg-{id}")),
-        dialect: Dialect::AwsConfig,
-        address: None,
-        aliases: Vec::new(),
         observed_at: Some(Timestamp(NOW.0 - 1_000_000 + version as i64)),
         version: Some(version),
         presence: if state.is_some() { Presence::Present } else { Presence::Deleted },
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state: state.unwrap_or_default().into_bytes(),
-        sensitive: Vec::new(),
-        position: SourcePosition::default(),
+        ..Observation::of(
+            ResourceKey::new("aws", "1", "r", TYPE, &format!("sg-{id}")),
+            Dialect::AwsConfig,
+            state.unwrap_or_default().into_bytes(),
+            SourcePosition::default(),
+        )
     }
 }
 

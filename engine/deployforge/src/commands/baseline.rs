@@ -274,18 +274,10 @@ fn as_observation(
         .stored_state(&mut Parser::default(), row.dialect(), row.resource_type(), row.state())
         .map_err(|error| CommandError::new(format!("{}: {error}", row.parts()[4])))?;
     Ok(Observation {
-        key: row.key(),
-        dialect: row.dialect(),
         address: row.address().map(str::to_owned),
         aliases: row.aliases().map(str::to_owned).collect(),
-        observed_at: None,
-        version: None,
         presence: if row.is_deposed() { Presence::Deposed } else { Presence::Present },
-        sweep: None,
-        collection: None,
         tainted: row.is_tainted(),
-        state: row.state().to_vec(),
-        sensitive: Vec::new(),
-        position: SourcePosition::default(),
+        ..Observation::of(row.key(), row.dialect(), row.state().to_vec(), SourcePosition::default())
     })
 }

@@ -47,19 +47,11 @@ pub(crate) fn read(members: &Members<'_>, sink: &mut Sink<'_>) -> Result<Observa
     };
     let (key, aliases) = key(members, sink)?;
     Ok(Observation {
-        key,
-        dialect: Dialect::AwsConfig,
-        address: None,
         aliases,
         observed_at,
         version: version(members),
         presence,
-        sweep: None,
-        tainted: false,
-        state,
-        collection: None,
-        sensitive: Vec::new(),
-        position: sink.position,
+        ..Observation::of(key, Dialect::AwsConfig, state, sink.position)
     })
 }
 

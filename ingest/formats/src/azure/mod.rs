@@ -197,19 +197,14 @@ impl Resource<'_> {
         check_key(&key)?;
         sink.tally.loose += 1;
         sink.observe(Observation {
-            key,
-            dialect: Dialect::Azure,
-            address: None,
-            aliases: Vec::new(),
             observed_at: self.observed_at,
-            version: None,
             presence: self.presence,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state: if self.presence == Presence::Present { self.state } else { Vec::new() },
-            sensitive: Vec::new(),
-            position: sink.position,
+            ..Observation::of(
+                key,
+                Dialect::Azure,
+                if self.presence == Presence::Present { self.state } else { Vec::new() },
+                sink.position,
+            )
         });
         Ok(())
     }

@@ -87,19 +87,10 @@ impl Member<'_> {
             aliases.push(self.physical_id.to_owned());
         }
         Ok(Observation {
-            key,
-            dialect: Dialect::CloudFormation,
             address: Some(self.logical_id.to_owned()),
             aliases,
-            observed_at: None,
-            version: None,
             presence,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state: Vec::new(),
-            sensitive: Vec::new(),
-            position: sink.position,
+            ..Observation::of(key, Dialect::CloudFormation, Vec::new(), sink.position)
         })
     }
 }

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 
 use ::arrow::array::{ArrayRef, RecordBatch};
 use ::arrow::datatypes::{Field, FieldRef, Schema};
-use deployforge_model::{
-    Dialect, Observation, Presence, RejectCode, ResourceKey, SourcePosition, Timestamp,
-};
+use deployforge_model::{Dialect, Observation, RejectCode, ResourceKey, SourcePosition, Timestamp};
 
 use super::value::Writer;
 use super::{COLUMNS, damaged};
@@ -219,19 +217,10 @@ impl Columns<'_> {
         let aliases = own.filter(|own| *own != id && is_unique(own)).into_iter().collect();
         let seen = text("_cq_sync_time").and_then(|time| Timestamp::parse(&time).ok());
         Ok(Observation {
-            key,
-            dialect: Dialect::CloudQuery,
-            address: None,
             aliases,
             observed_at: seen,
-            version: None,
-            presence: Presence::Present,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state,
             sensitive: table.sensitive.clone(),
-            position: sink.position,
+            ..Observation::of(key, Dialect::CloudQuery, state, sink.position)
         })
     }
 

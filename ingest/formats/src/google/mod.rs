@@ -139,19 +139,15 @@ impl Resource<'_> {
         aliases.dedup();
         sink.tally.loose += 1;
         sink.observe(Observation {
-            key,
-            dialect: Dialect::Google,
-            address: None,
             aliases,
             observed_at: self.observed_at,
-            version: None,
             presence: self.presence,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state: if self.presence == Presence::Present { self.state } else { Vec::new() },
-            sensitive: Vec::new(),
-            position: sink.position,
+            ..Observation::of(
+                key,
+                Dialect::Google,
+                if self.presence == Presence::Present { self.state } else { Vec::new() },
+                sink.position,
+            )
         });
         Ok(())
     }

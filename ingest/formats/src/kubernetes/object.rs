@@ -146,19 +146,10 @@ impl<'a> Object<'a> {
             }
         }
         Ok(Observation {
-            key,
-            dialect: Dialect::Kubernetes,
-            address: None,
-            aliases: Vec::new(),
-            observed_at: None,
             version: self.version(sink),
             presence,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state,
             sensitive,
-            position: sink.position,
+            ..Observation::of(key, Dialect::Kubernetes, state, sink.position)
         })
     }
 

@@ -169,19 +169,9 @@ fn read_resource(members: &Members<'_>, kind: &Kind, sink: &mut Sink<'_>) -> Res
     }
     let sensitive = kind.sensitive.iter().filter(|name| whole && members.has(name));
     sink.observe(Observation {
-        key,
-        dialect: Dialect::OpenStack,
-        address: None,
-        aliases: Vec::new(),
-        observed_at: None,
-        version: None,
         presence: if whole { Presence::Present } else { Presence::Unreadable },
-        sweep: None,
-        collection: None,
-        tainted: false,
-        state,
         sensitive: sensitive.map(|name| format!("/{name}")).collect(),
-        position: sink.position,
+        ..Observation::of(key, Dialect::OpenStack, state, sink.position)
     });
     Ok(())
 }

@@ -53,19 +53,18 @@ impl Object<'_> {
         }
         let held = matches!(self.presence, Presence::Present | Presence::Deposed);
         sink.observe(Observation {
-            key,
-            dialect: Dialect::Terraform,
             aliases,
             address: Some(self.address),
-            observed_at: None,
-            version: None,
             presence: self.presence,
-            sweep: None,
             collection: self.collection.map(str::to_owned),
             tainted: self.tainted,
-            state: if held { self.state.into_bytes() } else { Vec::new() },
             sensitive: if held { self.sensitive } else { Vec::new() },
-            position: sink.position,
+            ..Observation::of(
+                key,
+                Dialect::Terraform,
+                if held { self.state.into_bytes() } else { Vec::new() },
+                sink.position,
+            )
         });
         Ok(())
     }

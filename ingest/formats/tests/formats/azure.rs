@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use deployforge_formats::{Format, ReadOptions, Side};
-use deployforge_model::{Dialect, Evidence, Presence, Record, RejectCode};
+use deployforge_model::{Dialect, Presence, RejectCode};
 use serde_json::{Value, json};
 
 use super::support::{Outcome, files, fixtures, read, read_as, read_in, state};
@@ -20,16 +20,6 @@ fn machine() -> Value {
 fn declared(bytes: impl AsRef<[u8]>) -> Outcome {
     let options = ReadOptions { side: Side::Declared, ..ReadOptions::default() };
     read_in(&options, bytes.as_ref(), 4096)
-}
-
-fn evidence(outcome: &Outcome) -> Vec<&Evidence> {
-    let records = outcome.records.iter();
-    records
-        .filter_map(|record| match record {
-            Record::Evidence(evidence) => Some(&**evidence),
-            _ => None,
-        })
-        .collect()
 }
 
 /// Found by fuzzing: the time went with the square of the parts, of which this has half a million.
@@ -140,7 +130,7 @@ fn changes_are_evidence_and_never_values() {
     ] {
         let outcome = read(text.to_string());
         assert!(outcome.observations().is_empty() && outcome.rejects().is_empty(), "{text}");
-        let [one] = evidence(&outcome)[..] else { panic!("{text}") };
+        let [one] = outcome.evidence()[..] else { panic!("{text}") };
         assert_eq!((one.id.as_str(), one.log, one.actor.as_str()), (id, "azure-changes", "a@b"));
         assert_eq!((one.actor_type.as_str(), one.tool.as_str()), ("User", "Azure Portal"));
         assert_eq!(one.action, "microsoft.compute/virtualmachines/write");
@@ -168,7 +158,7 @@ fn details_hold_both_sides() {
     let (old, new) = (declared(details.to_string()), read(details.to_string()));
     assert_eq!(state(old.only())["properties"]["size"], "A1");
     assert_eq!(state(new.only())["properties"]["size"], "A0");
-    assert_eq!(evidence(&new)[0].paths, ["properties.size"]);
+    assert_eq!(new.evidence()[0].paths, ["properties.size"]);
     let gone = json!({"changeId": "c", "resourceId": ID, "beforeSnapshot": {"content": before}, "afterSnapshot": {}});
     let outcome = read(gone.to_string());
     assert_eq!(outcome.only().presence, Presence::Deleted);
@@ -176,7 +166,7 @@ fn details_hold_both_sides() {
     let made = json!({"changeId": "c", "resourceId": ID, "afterSnapshot": {"content": machine()}});
     assert!(declared(made.to_string()).observations().is_empty());
     let listed = json!({"changes": [{"changeId": "c", "beforeSnapshot": {"timestamp": "t"}, "afterSnapshot": {}}]});
-    assert_eq!(evidence(&read(listed.to_string())).len(), 1);
+    assert_eq!(read(listed.to_string()).evidence().len(), 1);
 }
 
 #[test]
@@ -217,9 +207,9 @@ fn the_examples_of_changes_are_read() {
             bodies(&serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()).to_string();
         let outcome = read(&body);
         assert!(outcome.rejects().is_empty(), "{name}: {:?}", outcome.rejects());
-        told.insert(name, (outcome.observations().len(), evidence(&outcome).len()));
+        told.insert(name, (outcome.observations().len(), outcome.evidence().len()));
         if outcome.observations().is_empty() {
-            let paths = evidence(&outcome)[0].paths.clone();
+            let paths = outcome.evidence()[0].paths.clone();
             let category = if body.contains("changeCategory") { "system:" } else { "" };
             assert_eq!(
                 paths,

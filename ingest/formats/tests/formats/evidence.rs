@@ -3,25 +3,15 @@
 use std::collections::BTreeMap;
 
 use deployforge_formats::Format;
-use deployforge_model::{Evidence, Record, RejectCode};
+use deployforge_model::{Evidence, RejectCode};
 use serde_json::{Value, json};
 
-use super::support::{Outcome, files, fixtures, read, read_as};
-
-fn all(outcome: &Outcome) -> Vec<&Evidence> {
-    let records = outcome.records.iter();
-    records
-        .filter_map(|record| match record {
-            Record::Evidence(evidence) => Some(&**evidence),
-            _ => None,
-        })
-        .collect()
-}
+use super::support::{files, fixtures, read, read_as};
 
 /// The only event, when there is nothing else.
 fn one(text: &Value) -> Evidence {
     let outcome = read(text.to_string());
-    match (&all(&outcome)[..], outcome.records.len()) {
+    match (&outcome.evidence()[..], outcome.records.len()) {
         ([evidence], 1) => (*evidence).clone(),
         _ => panic!("not one event: {outcome:#?}"),
     }
@@ -279,7 +269,7 @@ fn every_event_of_the_rules_is_read() {
                 continue;
             }
             let outcome = read(log.to_string());
-            let [event] = all(&outcome)[..] else {
+            let [event] = outcome.evidence()[..] else {
                 panic!("{at}: {} {:?}", log, outcome.rejects())
             };
             assert!(outcome.rejects().is_empty() && outcome.observations().is_empty(), "{at}");
@@ -307,7 +297,7 @@ fn events_of_the_bus_are_read_or_named() {
         let trail = value["detail"]["eventName"].is_string() || value["eventName"].is_string();
         let class = if trail {
             assert_eq!(
-                (all(&outcome).len(), outcome.rejects().len()),
+                (outcome.evidence().len(), outcome.rejects().len()),
                 (1, 0),
                 "{name}: {:?}",
                 outcome.rejects()

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use deployforge_formats::{Format, ReadOptions, ReadSummary, Reader};
-use deployforge_model::{Observation, Record, Reject, RejectCode};
+use deployforge_model::{Evidence, Observation, Record, Reject, RejectCode};
 use serde_json::Value;
 
 /// The folder of vectors and recordings.
@@ -61,6 +61,23 @@ impl Outcome {
                 _ => None,
             })
             .collect()
+    }
+
+    pub(crate) fn evidence(&self) -> Vec<&Evidence> {
+        let records = self.records.iter();
+        records
+            .filter_map(|record| match record {
+                Record::Evidence(evidence) => Some(&**evidence),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Asserts that a sentence is among the notes.
+    #[track_caller]
+    pub(crate) fn notes(&self, sentence: &str) {
+        let notes = &self.summary.notes;
+        assert!(notes.iter().any(|note| note == sentence), "{sentence} is not in {notes:?}");
     }
 
     /// The only observation, when there is nothing else.

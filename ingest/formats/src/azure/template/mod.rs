@@ -270,19 +270,15 @@ impl Reader<'_, '_, '_> {
         check_key(&key)?;
         let present = presence == Presence::Present;
         self.sink.observe(Observation {
-            key,
-            dialect: Dialect::Azure,
             address: Some(address),
-            aliases: Vec::new(),
-            observed_at: None,
-            version: None,
             presence,
-            sweep: None,
-            collection: None,
-            tainted: false,
-            state: if present { state.to_json() } else { Vec::new() },
             sensitive: if present { state.secrets() } else { Vec::new() },
-            position: self.sink.position,
+            ..Observation::of(
+                key,
+                Dialect::Azure,
+                if present { state.to_json() } else { Vec::new() },
+                self.sink.position,
+            )
         });
         Ok(())
     }
