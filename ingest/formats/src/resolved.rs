@@ -15,10 +15,11 @@ use crate::refusal::Refusal;
 /// Levels of nesting that are followed, whatever the limit for records: resolving needs the stack.
 const LEVELS: usize = 256;
 
-/// How many times as large as a template what its functions make may be, and how many values they look
+/// How many times as large as a template what its functions make may be, and how many values are looked
 /// at, with so much that is always allowed.
 const MADE: usize = 8;
 const MADE_BYTES: usize = 1 << 20;
+const LOOKS: usize = 1 << 16;
 
 /// Into how many parts a text is split: more than any list that a template may hold.
 pub(crate) const PARTS: usize = 1 << 16;
@@ -283,8 +284,12 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// The bounds of a template. One of so many bytes has fewer values.
     pub(crate) fn new(template: &Members<'_>, limits: Limits) -> Self {
-        let bytes = (template.bytes() * MADE).max(MADE_BYTES).min(limits.record_bytes);
-        Self { budget: Cell::new(bytes), steps: Cell::new(bytes), level: Cell::new(0) }
+        let (bytes, most) = (template.bytes() * MADE, limits.record_bytes);
+        Self {
+            budget: Cell::new(bytes.max(MADE_BYTES).min(most)),
+            steps: Cell::new(bytes.min(most).max(LOOKS)),
+            level: Cell::new(0),
+        }
     }
 
     /// Goes one level deeper, unless that is too deep or too much was looked at: `otherwise` is told.

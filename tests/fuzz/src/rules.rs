@@ -7,6 +7,9 @@ use sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::Outcome;
 
+/// How many rules of a text are held against what they promise: a text that is read by lines has hundreds.
+const RULES: usize = 20;
+
 /// Reads a text as the rules of each tool.
 pub fn check(input: &[u8]) -> Outcome {
     let Ok(text) = std::str::from_utf8(input) else { return Ok(false) };
@@ -19,7 +22,7 @@ pub fn check(input: &[u8]) -> Outcome {
     ] {
         let module = if text.len().is_multiple_of(2) { "" } else { "module.a[\"b.c\"]" };
         let Ok(found) = ignored_rules(format, text, module) else { continue };
-        for rule in &found.rules {
+        for rule in found.rules.iter().take(RULES) {
             promises(rule).map_err(|wrong| format!("{format:?}: {wrong}: {rule:?}"))?;
         }
         any |= !found.rules.is_empty();

@@ -129,6 +129,9 @@ fn tables() -> Vec<Vec<u8>> {
     tables
 }
 
+/// A column: its name, its metadata, its values.
+type Column = (&'static str, &'static [(&'static str, &'static str)], ArrayRef);
+
 /// Two rows of every kind of column.
 fn batch() -> RecordBatch {
     let texts = |a: &str| -> ArrayRef { Arc::new(StringArray::from(vec![Some(a), None])) };
@@ -136,7 +139,7 @@ fn batch() -> RecordBatch {
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
     let field = Arc::new(Field::new("n", numbers.data_type().clone(), true));
     let list = [Some(vec![Some(1), None]), None];
-    let columns: Vec<(&str, &[(&str, &str)], ArrayRef)> = vec![
+    let columns: Vec<Column> = vec![
         ("_cq_id", &[("ARROW:extension:name", "uuid")], Arc::new(ids.expect("of one size"))),
         ("account_id", &[("cq:extension:primary_key", "true")], texts("111111111111")),
         ("arn", &[("cq:extension:primary_key", "true")], texts("arn:aws:s3:::logs")),
@@ -154,7 +157,7 @@ fn batch() -> RecordBatch {
     let map = |pairs: &[(&str, &str)]| {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
-    let field = |(name, metadata, values): &(&str, &[(&str, &str)], ArrayRef)| {
+    let field = |(name, metadata, values): &Column| {
         Field::new(*name, values.data_type().clone(), true).with_metadata(map(metadata))
     };
     let fields: Vec<Field> = columns.iter().map(field).collect();

@@ -32,7 +32,7 @@ fn lines_of_driftignore() {
     assert!(odd.notes.iter().any(|note| note.contains("by its number")));
 }
 
-/// Found by fuzzing: each rule holds what is taken back after it, which of 5,000 lines is a gigabyte.
+/// Each rule holds what is taken back after it, which of 5,000 lines is a gigabyte.
 #[test]
 fn what_is_taken_back_has_a_limit() {
     let found = read(IgnoreFormat::Driftignore, &"a*.b\n!a.b*\n".repeat(5000));
@@ -191,7 +191,7 @@ spec:
     assert!(ignored_rules(IgnoreFormat::Flux, "a: [", "").is_err());
 }
 
-/// Found by fuzzing: `a)|(b` was put between brackets, and the rule was of everything named `b`.
+/// `a)|(b` was put between brackets, and the rule was of everything named `b`.
 #[test]
 fn a_target_of_flux_is_an_expression() {
     for odd in ["(", "*", "[", "a)|(b", "(?x) #", "\\"] {

@@ -22,7 +22,7 @@ fn declared(bytes: impl AsRef<[u8]>) -> Outcome {
     read_in(&options, bytes.as_ref(), 4096)
 }
 
-/// Found by fuzzing: the time went with the square of the parts, of which this has half a million.
+/// The time went with the square of the parts, of which this has half a million.
 #[test]
 fn an_id_of_megabytes_is_refused_at_once() {
     let resource = json!({"id": format!("{ID}{}", "/c/d".repeat(500_000)), "properties": {}});

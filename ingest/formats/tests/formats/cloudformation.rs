@@ -265,7 +265,7 @@ fn references_to_references_end() {
     assert_eq!(read(&text).only().presence, Presence::Unresolved);
 }
 
-/// Found by fuzzing: what makes nothing was not counted, so a template of 700 bytes took minutes.
+/// What makes nothing was not counted, so a template of 700 bytes took minutes.
 #[test]
 fn what_is_asked_again_and_again_ends() {
     let nested = |open: &str, inner: &str, close: &str, times: usize| {
