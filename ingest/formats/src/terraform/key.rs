@@ -40,8 +40,9 @@ impl Keyed<'_> {
     ) -> Result<(ResourceKey, Vec<String>), Refusal> {
         let members = Members::parse(state)?;
         members.unique_among(&["id", "arn"], "the attributes")?;
-        let arn = word(&members, "arn");
-        let id = word(&members, "id");
+        let arn = word(&members, "arn")
+            .or_else(|| self.own(&members, "arn").filter(|text| Arn::parse(text).is_some()));
+        let id = word(&members, "id").or_else(|| self.own(&members, "id"));
         let identity = self.identity.map(|raw| raw.get().to_owned());
         let name = [id.clone(), arn.clone(), identity]
             .into_iter()
@@ -79,6 +80,13 @@ impl Keyed<'_> {
             }
         }
         Ok((key, aliases))
+    }
+
+    /// What newer resources of the AWS provider have instead of `arn` and `id`: `guardrail_arn` of an
+    /// `aws_bedrock_guardrail`.
+    fn own(&self, members: &Members<'_>, what: &str) -> Option<String> {
+        let (_, noun) = self.resource_type.strip_prefix("aws_")?.split_once('_')?;
+        word(members, &format!("{noun}_{what}"))
     }
 
     fn aws(&self, members: &Members<'_>, arn: Option<&str>) -> Place {

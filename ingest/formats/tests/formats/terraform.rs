@@ -107,6 +107,19 @@ fn keys_come_from_arn_attributes_alias_and_configuration() {
         ),
         ("aws", "aws_x", r#"{"name":"n"}"#, "aws/9/default/aws_x/aws_x.n"),
         (
+            "aws",
+            "aws_bedrock_guardrail",
+            r#"{"guardrail_id":"g","guardrail_arn":"arn:aws:bedrock:r:1:guardrail/g"}"#,
+            "aws/1/r/aws_bedrock_guardrail/g",
+        ),
+        // What another resource is called is not its own name.
+        (
+            "aws",
+            "aws_lb_listener_certificate",
+            r#"{"id":"x","certificate_arn":"arn:aws:acm:r:1:certificate/c"}"#,
+            "aws/9/default/aws_lb_listener_certificate/x",
+        ),
+        (
             "azurerm",
             "azurerm_lb",
             r#"{"id":"/subscriptions/S-1/resourceGroups/G/x","location":"West Europe"}"#,
