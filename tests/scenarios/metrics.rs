@@ -116,7 +116,7 @@ fn health_is_that_it_turns_and_readiness_that_it_keeps_up() {
 #[test]
 fn every_event_is_documented() {
     let mut events = BTreeSet::new();
-    for folder in ["engine", "ingest"] {
+    for folder in ["engine", "ingest", "queries"] {
         for path in files_below(&root().join(folder), ".rs", &["target"]) {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
             let named = text.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
