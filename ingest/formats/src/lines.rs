@@ -146,8 +146,14 @@ impl LineReader {
         parsed
     }
 
-    /// Takes note of what parsing a block came to.
+    /// Takes note of what parsing a block came to; to be called once per block, in order. What is to be
+    /// refused once for the whole input, and was so of a block before, is taken out.
     pub fn count(&mut self, parsed: &mut Parsed) {
+        for offset in self.tally.repeated(&mut parsed.tally) {
+            parsed.records.retain(|(_, record)| {
+                !matches!(record, Record::Reject(reject) if reject.position.offset == offset)
+            });
+        }
         self.tally.merge(std::mem::take(&mut parsed.tally));
     }
 

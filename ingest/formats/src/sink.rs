@@ -1,6 +1,6 @@
 //! Where the format modules put what they find: records, and the tally of a whole input.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
 
@@ -150,8 +150,8 @@ pub(crate) struct Tally {
     pub(crate) collections: Vec<String>,
     /// Records that stand outside any whole listing.
     pub(crate) loose: u64,
-    /// What was refused once for the whole input, however often it comes.
-    pub(crate) told: BTreeSet<&'static str>,
+    /// What was refused once for the whole input, however often it comes, and where.
+    told: BTreeMap<&'static str, u64>,
     /// Where the newest item of a list stands, or what was refused instead of one.
     pub(crate) item_at: Option<u64>,
     /// Files that are named.
@@ -184,10 +184,21 @@ impl Tally {
         self.collections.extend(other.collections);
         self.loose += other.loose;
         self.references.extend(other.references);
-        self.told.extend(other.told);
+        for (matter, offset) in other.told {
+            self.told.entry(matter).or_insert(offset);
+        }
         for (note, count) in other.notes {
             *self.notes.entry(note).or_default() += count;
         }
+    }
+
+    /// Where `other`, of a later part of the same input, refuses what is refused already. It counts that
+    /// no more.
+    pub(crate) fn repeated(&self, other: &mut Self) -> Vec<u64> {
+        let told = other.told.iter().filter(|(matter, _)| self.told.contains_key(*matter));
+        let repeated: Vec<u64> = told.map(|(_, offset)| *offset).collect();
+        other.rejects -= repeated.len() as u64;
+        repeated
     }
 
     /// The notes as sentences.
@@ -240,7 +251,11 @@ impl Sink<'_> {
 
     /// Whether `matter` is told for the first time in this input.
     pub(crate) fn tell(&mut self, matter: &'static str) -> bool {
-        self.tally.told.insert(matter)
+        let first = !self.tally.told.contains_key(matter);
+        if first {
+            self.tally.told.insert(matter, self.position.offset);
+        }
+        first
     }
 
     /// Delivers a reject that is made already.

@@ -315,3 +315,23 @@ fn a_broken_line_is_no_truncated_input() {
     let again: Vec<_> = (0..3).flat_map(|row| reader.record(&scanned.frame, row)).collect();
     assert_eq!(again, parsed(text.as_bytes()));
 }
+
+#[test]
+fn what_is_told_once_is_told_once_in_blocks_too() {
+    let event = r#"{"@level":"info","@message":"m","@module":"terraform.ui","type":"version"}"#;
+    let text = format!("{event}\n{event}\nno record\n");
+    let expected = parsed(text.repeat(2).as_bytes());
+    let mut reader = reader();
+    let mut records = Vec::new();
+    for number in 0..2 {
+        let block = Block::new(text.clone().into_bytes(), number * text.len() as u64);
+        let mut lines = reader.scan(&block);
+        reader.number(&mut lines);
+        let mut parsed = reader.parse(&lines);
+        reader.count(&mut parsed);
+        records.extend(parsed.records.into_iter().map(|(_, record)| record));
+    }
+    assert_eq!(records, expected);
+    assert_eq!(records.len(), 3);
+    assert_eq!(reader.finish(&[], None, &mut records).rejects, 3);
+}
