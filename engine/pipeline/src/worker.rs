@@ -21,7 +21,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, TryRecvError};
 use deployforge_compare::{Comparator, NotACheckpoint, Output, Owner, Rules, Unsettled};
 use deployforge_formats::ReadOptions;
 use deployforge_history::{HistoryError, StatePart};
-use deployforge_model::{Frontier, LastOffset, Moved, NextOffset, Partition};
+use deployforge_model::{Frontier, LastOffset, Moved, NextOffset, Partition, Timestamp};
 use deployforge_sources::{Packed, SourceError, Started, StreamControl, StreamEvent};
 
 use crate::keeper::{CommitJob, Committed, Held, Keeper};
@@ -107,6 +107,8 @@ struct Place {
     parts: Vec<StatePart>,
     /// The first epoch of which nothing is kept yet; 0: all is to be kept.
     since: u32,
+    /// Since when it is read here: what others saw before counts as seen then.
+    taken: Timestamp,
     /// Its state changed where no offset did.
     changed: bool,
     /// Where it ended when reading began.
@@ -355,7 +357,7 @@ impl Worker {
                     old.entry(stamp.unwrap_or_default()).or_default().push((owner, kept));
                 }
             }
-            let since = self.engine.comparator().mark();
+            let (since, now) = (self.engine.comparator().mark(), self.engine.clock.now());
             let place = self.places.entry(partition.clone()).or_insert_with(|| Place {
                 owner,
                 assigned: true,
@@ -363,6 +365,7 @@ impl Worker {
                 reached: offset,
                 commit: state.commit,
                 since: if state.parts.is_empty() { 0 } else { since },
+                taken: now,
                 parts: state.parts,
                 changed: false,
                 end: None,
@@ -371,7 +374,7 @@ impl Worker {
                 paused: false,
                 watch: Watch::new(),
             });
-            place.assigned = true;
+            (place.assigned, place.taken) = (true, now);
             (place.offset, place.reached, place.end, place.paused) = (offset, offset, None, false);
             place.watch = Watch::new();
             let WorkerSettings { source, options, .. } = &self.settings;

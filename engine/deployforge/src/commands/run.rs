@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use deployforge_compare::{Comparator, Output, Owner, Rules};
 use deployforge_formats::split_prefix;
-use deployforge_model::FileMarks;
+use deployforge_model::{FileMarks, Timestamp};
 use deployforge_pipeline::{
     Engine, FILE_BYTES, Feed, Input, Recorder, States, is_manifest, read_inputs,
 };
@@ -320,7 +320,8 @@ impl Stream<'_> {
 
     /// What was not seen for too long is committed at once: nothing else may come.
     fn look_at_age(&mut self) -> Result<(), CommandError> {
-        let found = self.engine.look_at_age(&"age".into(), &[Owner::NONE]);
+        // What is known of files is known from the start.
+        let found = self.engine.look_at_age(&"age".into(), &[(Owner::NONE, Timestamp(0))]);
         if found.is_empty() { Ok(()) } else { self.commit() }
     }
 

@@ -25,17 +25,20 @@ impl Ages {
     /// epoch to come.
     fn look(&mut self, next: u32, now: Timestamp) -> Option<u32> {
         let most = self.most?;
-        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let since = |age: Duration| Timestamp(now.0.saturating_sub(micros(age)));
-        if self.marks.back().is_some_and(|(_, last)| *last > since(most / LOOKS)) {
+        if self.marks.back().is_some_and(|(_, last)| *last > before(now, most / LOOKS)) {
             return None;
         }
         self.marks.push_back((next, now));
-        let too_old = self.marks.partition_point(|(_, time)| *time <= since(most));
+        let too_old = self.marks.partition_point(|(_, time)| *time <= before(now, most));
         let found = too_old.checked_sub(1).map(|last| self.marks[last].0);
         self.marks.drain(..too_old.saturating_sub(1));
         found
     }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    Timestamp(now.0.saturating_sub(micros))
 }
 
 impl Engine {
@@ -52,14 +55,17 @@ impl Engine {
     }
 
     /// Looks, if it is time to, whether something of these partitions of a source was not seen for too
-    /// long; the partitions of which something was not. What was known before this process began counts as seen at its begin.
-    pub fn look_at_age(&mut self, source: &Arc<str>, owners: &[Owner]) -> Vec<Owner> {
-        let Some(since) = self.ages.look(self.comparator.mark(), self.clock.now()) else {
+    /// long; the partitions of which something was not. Each comes with the time since which it is read:
+    /// what another process saw of it before counts as seen then.
+    pub fn look_at_age(&mut self, source: &Arc<str>, owners: &[(Owner, Timestamp)]) -> Vec<Owner> {
+        let now = self.clock.now();
+        let Some(since) = self.ages.look(self.comparator.mark(), now) else {
             return Vec::new();
         };
+        let oldest = self.ages.most.map_or(now, |age| before(now, age));
         let mut found = Vec::new();
         let seconds = self.ages.most.map_or(0, |age| age.as_secs());
-        for owner in owners {
+        for (owner, _) in owners.iter().filter(|(_, taken)| *taken <= oldest) {
             let origin = BatchOrigin { owner: *owner, ..self.origin(Arc::clone(source)) };
             let output = self.comparator.grow_stale(since, &origin);
             if output.rows() > 0 {
@@ -80,10 +86,85 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use deployforge_canon::{Canon, Normalise};
+    use deployforge_compare::{Comparator, LevelSwitch, Settings, Tables, Tier};
+    use deployforge_maps::SharedMaps;
+    use deployforge_model::{
+        Clock, Dialect, Observation, ObservationBatchBuilder, ResourceKey, SourcePosition,
+    };
+    use deployforge_policy::Policy;
+
     use super::*;
+    use crate::Feed;
 
     fn at(second: i64) -> Timestamp {
         Timestamp(second * 1_000_000)
+    }
+
+    /// A clock that is set by hand, in seconds.
+    #[derive(Debug, Default)]
+    struct Seconds(AtomicI64);
+
+    impl Clock for Seconds {
+        fn now(&self) -> Timestamp {
+            at(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    /// An engine that saw one resource at second 0.
+    fn engine(clock: Arc<Seconds>) -> Engine {
+        let settings = Settings {
+            seed: 1,
+            hash_key: [0; 32],
+            canon: Canon::default(),
+            maps: SharedMaps::default(),
+            policy: Policy::default(),
+            mode: None,
+            normalise: Normalise::Standard,
+            tables: Tables::ALL,
+            levels: LevelSwitch::ALL,
+            tier: Tier::Full,
+            text_bytes: u64::MAX,
+        };
+        let comparator = Comparator::new(settings, Vec::new());
+        let mut engine = Engine::new(comparator, clock, HashSet::new())
+            .stale_after(Some(Duration::from_secs(16)));
+        let key = ResourceKey { id: "a".into(), ..ResourceKey::default() };
+        let seen = Observation::of(
+            key,
+            Dialect::Native,
+            br#"{"n":1}"#.to_vec(),
+            SourcePosition::default(),
+        );
+        let mut batch = ObservationBatchBuilder::new(1);
+        batch.push(&seen, Timestamp(0));
+        engine.feed(Feed::Batch {
+            source: "s".into(),
+            file: "f".into(),
+            batch: Box::new(batch.finish()),
+        });
+        engine
+    }
+
+    #[test]
+    fn what_comes_with_a_partition_counts_as_seen_when_it_comes() {
+        // The seconds at which something is found, of what is read since a second.
+        let found = |taken: i64| {
+            let clock = Arc::new(Seconds::default());
+            let mut engine = engine(Arc::clone(&clock));
+            let owners = [(Owner::NONE, at(taken))];
+            let mut look = |second: &i64| {
+                clock.0.store(*second, Ordering::Relaxed);
+                !engine.look_at_age(&"s".into(), &owners).is_empty()
+            };
+            (1..60).filter(|second| look(second)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(0), [17]);
+        assert_eq!(found(10), [26]);
+        assert_eq!(found(30), [46]);
     }
 
     #[test]

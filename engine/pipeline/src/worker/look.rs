@@ -41,7 +41,7 @@ impl Worker {
     /// Looks for what was not seen for too long; what is known of its partitions is kept anew.
     pub(super) fn look_at_age(&mut self) {
         let assigned = self.places.values().filter(|place| place.assigned);
-        let owners: Vec<_> = assigned.map(|place| place.owner).collect();
+        let owners: Vec<_> = assigned.map(|place| (place.owner, place.taken)).collect();
         let found = self.engine.look_at_age(&self.settings.source, &owners);
         for place in self.places.values_mut().filter(|place| found.contains(&place.owner)) {
             place.changed = true;
