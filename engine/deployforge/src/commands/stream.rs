@@ -49,7 +49,10 @@ pub(crate) fn stored(
         return Err(CommandError::new(format!(
             "{name}@{version} was imported under other rules about secrets (`secrets`): what is hidden in it is not what is hidden in observations"
         ))
-        .hint(format!("import it again: `deployforge baseline import {name} {}`", sources.join(" "))));
+        .hint(format!(
+            "give `--config FILE` with the rules that it was imported under; or import it again with those that count here, and their `--config` if they stand in one: `deployforge baseline import {name} {}`",
+            sources.join(" ")
+        )));
     }
     let rows = BaselineRows::new(&rows)?;
     let raw = canon.map(|canon| dir.fingerprints(&manifest, &canon.stamp()));
