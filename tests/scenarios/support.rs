@@ -12,7 +12,7 @@ pub(crate) const FINDINGS: &str = "select transition, provider, account, region,
      from findings";
 /// See [`FINDINGS`].
 pub(crate) const VERDICTS: &str = "select provider, account, region, type, id, address, \
-     environment, dialect, verdict, reason, score, severity, findings, leaves, version, baseline \
+     environment, dialect, verdict, reason, score, severity, findings, leaves, skipped, version, baseline \
      from verdict_transitions";
 /// What is true now.
 pub(crate) const VERDICTS_NOW: &str = "select provider, account, region, type, id, verdict, \

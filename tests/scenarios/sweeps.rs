@@ -196,3 +196,28 @@ fn two_states_in_one_account_do_not_speak_for_each_other() {
     ];
     expect_verdicts(&lab, &expected);
 }
+
+#[test]
+fn what_was_not_compared_is_counted_and_stays_so() {
+    let lab = Lab::new();
+    let unresolved = json!({"n": 1, "from": {"$deployforge.unresolved": "a parameter"}});
+    lab.write("base.ndjson", Native::new("vm", "a", unresolved).line() + &vm("b", 1).line());
+    let _ = import(&lab, "base.ndjson");
+    let seen = |minute: u64| {
+        Native::new("vm", "a", json!({"n": 1, "from": "eu"})).at(minute).line()
+            + &vm("b", 1).at(minute).line()
+    };
+    let skipped = |lab: &Lab| lab.query("select id, leaves, skipped from verdicts order by id");
+    let counted = [
+        json!({"id": "a", "leaves": 2, "skipped": 1}),
+        json!({"id": "b", "leaves": 1, "skipped": 0}),
+    ];
+    feed(&lab, "1.ndjson", &seen(1));
+    assert_eq!(skipped(&lab), counted);
+    // The next process knows it from the history, and has nothing new to say.
+    feed(&lab, "2.ndjson", &seen(2));
+    assert_eq!(skipped(&lab), counted);
+    assert_eq!(lab.count("verdict_transitions"), 2);
+    let coverage = lab.query("select unknown, attributes, compared from coverage");
+    assert_eq!(coverage, [json!({"unknown": 0, "attributes": 3, "compared": 2})]);
+}

@@ -109,6 +109,7 @@ pub(crate) struct PutOut {
     score_bits: u64,
     severity: Option<Severity>,
     findings: usize,
+    skipped: u32,
 }
 
 impl Entry {
@@ -306,6 +307,7 @@ impl Entry {
             score_bits: self.score().to_bits(),
             severity: self.severity(),
             findings: self.findings().iter().filter(|finding| finding.counts()).count(),
+            skipped: self.skipped(),
         }
     }
 
@@ -330,12 +332,14 @@ impl Entry {
             && restored.findings.is_empty()
             && restored.state_hash.is_none()
             && restored.score == 0.0
+            && restored.skipped == 0
         {
             return;
         }
         let detail = self.detail();
         detail.across = across;
         detail.score = restored.score;
+        detail.skipped = restored.skipped;
         detail.state_hash = restored.state_hash;
         detail.findings = restored.findings;
         if !declared {
@@ -427,6 +431,7 @@ pub struct Restored {
     pub verdict: Option<Verdict>,
     pub reason: Option<UnknownReason>,
     pub score: f64,
+    pub skipped: u32,
     pub version: Option<u64>,
     pub observed_at: Option<Timestamp>,
     pub baseline: Option<Box<str>>,

@@ -505,13 +505,15 @@ pub(crate) fn settle<'h>(
 
 /// What is true of an entry.
 pub(crate) fn told(context: &Context, entry: &Entry, version: Option<u64>) -> Told {
+    let leaves = context.leaves(entry);
     Told {
         verdict: entry.verdict(),
         reason: entry.reason(),
         score: entry.score(),
         severity: entry.severity(),
         findings: entry.findings().iter().filter(|f| f.counts()).count() as u32,
-        leaves: context.leaves(entry),
+        leaves,
+        skipped: entry.skipped().min(leaves),
         version,
         last_observed_at: entry.observed_at(),
     }

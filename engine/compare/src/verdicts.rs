@@ -20,6 +20,7 @@ pub(crate) struct Told {
     pub(crate) severity: Option<Severity>,
     pub(crate) findings: u32,
     pub(crate) leaves: u32,
+    pub(crate) skipped: u32,
     pub(crate) version: Option<u64>,
     pub(crate) last_observed_at: Option<Timestamp>,
 }
@@ -47,6 +48,7 @@ pub struct VerdictRow<'a> {
     pub severity: Option<Severity>,
     pub findings: u32,
     pub leaves: u32,
+    pub skipped: u32,
     pub version: Option<u64>,
     pub last_observed_at: Option<Timestamp>,
     pub state_hash: Option<&'a str>,
@@ -67,6 +69,7 @@ impl Told {
             severity: None,
             findings: 0,
             leaves,
+            skipped: 0,
             version,
             last_observed_at: Some(observed_at),
         }
@@ -119,22 +122,22 @@ impl Columns for Verdicts {
 
     fn row<'r>(&'r self, row: usize, shared: &'r Shared) -> VerdictRow<'r> {
         let subjects = &self.subjects;
-        let Told { verdict, reason, score, severity, findings, leaves, version, last_observed_at } =
-            self.told[row];
+        let told = self.told[row];
         let (baseline, baseline_version) = subjects.baseline(row);
         VerdictRow {
             key: subjects.key(row),
             address: subjects.address(row),
             environment: subjects.environment(row),
             dialect: subjects.dialect(row),
-            verdict,
-            reason,
-            score,
-            severity,
-            findings,
-            leaves,
-            version,
-            last_observed_at,
+            verdict: told.verdict,
+            reason: told.reason,
+            score: told.score,
+            severity: told.severity,
+            findings: told.findings,
+            leaves: told.leaves,
+            skipped: told.skipped,
+            version: told.version,
+            last_observed_at: told.last_observed_at,
             state_hash: self.state_hash.get(row),
             baseline,
             baseline_version,
@@ -165,6 +168,7 @@ impl Columns for Verdicts {
             optional_names(told.clone().map(|row| row.severity.map(Severity::name))),
             ints(told.clone().map(|row| i64::from(row.findings))),
             ints(told.clone().map(|row| i64::from(row.leaves))),
+            ints(told.clone().map(|row| i64::from(row.skipped))),
             optional_ints(told.clone().map(|row| row.version)),
             optional_times(told.map(|row| row.last_observed_at)),
             self.state_hash.array(),

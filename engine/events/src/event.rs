@@ -126,6 +126,7 @@ struct Verdict<'a> {
     severity: Option<&'a str>,
     findings: i64,
     leaves: i64,
+    skipped: i64,
     #[serde(flatten)]
     origin: Origin<'a>,
 }
@@ -280,6 +281,7 @@ fn verdict(row: Row<'_>, source: &str, commit: u64) -> Event {
         severity: row.text("severity"),
         findings: row.number("findings"),
         leaves: row.number("leaves"),
+        skipped: row.number("skipped"),
         origin: row.origin(commit),
     };
     row.event(EventType::VerdictChanged, &key, source, row.known("resource_id"), data)

@@ -202,6 +202,7 @@ pub fn verdicts() -> SchemaRef {
         utf8("severity", true),
         int("findings"),
         int("leaves"),
+        int("skipped"),
         Field::new("version", DataType::Int64, true),
         time("last_observed_at", true),
         utf8("state_hash", true),

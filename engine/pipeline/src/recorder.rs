@@ -200,6 +200,7 @@ pub fn open_findings(
                 verdict: rows.maybe("verdict", row)?,
                 reason: rows.maybe("reason", row)?,
                 score: rows.float("score", row)?,
+                skipped: rows.int("skipped", row)?.unwrap_or(0) as u32,
                 version: rows.int("version", row)?.map(|v| v as u64),
                 observed_at: rows.int("last_observed_at", row)?.map(Timestamp),
                 baseline: rows
@@ -221,6 +222,7 @@ pub fn open_findings(
             verdict: None,
             reason: None,
             score: 0.0,
+            skipped: 0,
             version: None,
             observed_at: None,
             baseline: None,

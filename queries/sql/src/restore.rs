@@ -16,7 +16,7 @@ const EVIDENCE_MAX: usize = 500_000;
 #[derive(Debug)]
 pub struct Known {
     /// The newest verdict of each resource: key, `address`, `dialect`, `verdict`, `reason`, `score`,
-    /// `leaves`, `version`, `baseline`, `baseline_version`, `last_observed_at` (microseconds), `state_hash`.
+    /// `skipped`, `version`, `baseline`, `baseline_version`, `last_observed_at` (microseconds), `state_hash`.
     pub verdicts: Vec<RecordBatch>,
     /// The open findings: key, `path`, `kind`, `expected`, `observed`, `leaves`, `severity`, `fold`.
     pub findings: Vec<RecordBatch>,
@@ -31,7 +31,7 @@ impl Session {
     pub async fn restore(&self) -> Result<Known, SqlError> {
         let (_, verdicts) = self
             .query(
-                "SELECT provider, account, region, type, id, dialect, verdict, reason, score, leaves, \
+                "SELECT provider, account, region, type, id, dialect, verdict, reason, score, skipped, \
                  version, baseline, baseline_version, CAST(last_observed_at AS BIGINT) AS last_observed_at, \
                  state_hash FROM verdicts",
             )

@@ -11,7 +11,7 @@ FROM finding_transitions WHERE fold IS NULL;
 -- What is true of each resource now.
 CREATE VIEW verdicts AS
 SELECT provider, account, region, type, id, address, environment, dialect, verdict, reason, score,
-       severity, findings, leaves, version, last_observed_at, baseline, baseline_version, source,
+       severity, findings, leaves, skipped, version, last_observed_at, baseline, baseline_version, source,
        observed_at, ingested_at, committed_at, resource_id, sequence, state_hash
 FROM verdict_transitions
 WHERE sequence IN (SELECT max(sequence) FROM verdict_transitions GROUP BY resource_id)
@@ -60,12 +60,15 @@ SELECT committed_at, transition, environment, type, id, path, kind, expected, ob
 FROM findings
 WHERE kind <> 'reordered' AND committed_at >= date_trunc('day', now());
 
--- How much could be judged, per environment, source and type: a coverage of 1 leaves nothing unknown.
+-- How much could be judged, per environment, source and type: a coverage of 1 leaves nothing unknown. Of
+-- the attributes that baselines declare of what was judged, how many were compared.
 CREATE VIEW coverage AS
 SELECT environment, source, type,
        count(*) AS resources,
        sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
-       round(1.0 - CAST(sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS DOUBLE) / count(*), 4) AS coverage
+       round(1.0 - CAST(sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS DOUBLE) / count(*), 4) AS coverage,
+       sum(leaves) AS attributes,
+       sum(leaves - skipped) AS compared
 FROM verdicts
 GROUP BY environment, source, type;
 

@@ -75,6 +75,7 @@ fn findings_without_a_verdict_stay_open() {
         verdict: None,
         reason: None,
         score: 0.0,
+        skipped: 0,
         version: None,
         observed_at: None,
         baseline: None,
