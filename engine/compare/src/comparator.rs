@@ -146,7 +146,7 @@ impl Comparator {
         };
         let entry = shard.at_mut(at);
         entry.declare(baseline as u16, row as u32, dialect, special);
-        entry.raw = if special { 0 } else { raw };
+        entry.raw = if special || canonical == 0 { 0 } else { raw };
         entry.canonical = canonical;
         entry.group = group;
         if let Some(attributes) = attributes {

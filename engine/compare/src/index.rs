@@ -104,6 +104,7 @@ pub(crate) struct Declared {
     pub(crate) key: Key128,
     pub(crate) dialect: Dialect,
     pub(crate) special: bool,
+    /// 0: no state is in sync for being the same, since nothing is known of what could not be resolved.
     pub(crate) canonical: u64,
     pub(crate) group: u16,
     pub(crate) flat: Option<Flat>,
@@ -118,13 +119,17 @@ impl Declared {
         let row = rows.row(row);
         let [provider, account, region, resource_type, _] = row.parts();
         let dialect = row.dialect();
-        let (flat, walked) = flatten(context, dialect, resource_type, row.state(), tools);
+        let Flattened { flat, walked, unresolved } =
+            flatten(context, dialect, resource_type, row.state(), tools);
         let environment = context.settings.policy.environment(provider, account, region);
         Self {
             key,
             dialect,
             special: row.unknown().is_some() || row.is_duplicate() || flat.is_none(),
-            canonical: flat.as_ref().map_or(0, |flat| flat.fingerprint(&context.seed)),
+            canonical: match &flat {
+                Some(flat) if !unresolved => flat.fingerprint(&context.seed),
+                _ => 0,
+            },
             group: context.groups.of(environment, provider, resource_type),
             flat,
             walked,
@@ -132,21 +137,30 @@ impl Declared {
     }
 }
 
-/// The units of a baseline's state, `None` if it cannot be read, and whether they were walked.
+/// The units of a baseline's state, `None` if it cannot be read.
+struct Flattened {
+    flat: Option<Flat>,
+    walked: bool,
+    /// Something in it could not be resolved.
+    unresolved: bool,
+}
+
 fn flatten(
     context: &Context,
     dialect: Dialect,
     kind: &str,
     state: &[u8],
     Tools { parser, flat, .. }: &mut Tools,
-) -> (Option<Flat>, bool) {
+) -> Flattened {
     let (canon, seed) = (&context.settings.canon, &context.seed);
     // Read into what is used again, and copied at its size.
     if canon.flatten(parser, seed, dialect, kind, StateText::object(state), flat) {
-        return (Some(flat.clone()), true);
+        return Flattened { flat: Some(flat.clone()), walked: true, unresolved: false };
     }
     let state = canon.stored_state(parser, dialect, kind, state).ok();
-    (state.map(|state| Flat::of(&state.root, seed)), false)
+    let unresolved = state.as_ref().is_some_and(|state| state.root.holds_unresolved());
+    let flat = state.map(|state| Flat::of(&state.root, seed));
+    Flattened { flat, walked: false, unresolved }
 }
 
 impl Aliases {

@@ -47,7 +47,9 @@ fn statement(node: Node) -> Node {
     let mut out: Vec<(Box<str>, Node)> = Vec::with_capacity(members.len());
     for (name, value) in members {
         let value = match &*name {
-            "Sid" | "Condition" if value.is_hollow() => continue,
+            "Sid" if value.is_hollow() => continue,
+            // One of an empty text restricts.
+            "Condition" if value.is_empty() => continue,
             "Action" | "NotAction" => set(listed(value).into_iter().map(lower)),
             "Resource" | "NotResource" => set(listed(value).into_iter()),
             "Principal" | "NotPrincipal" => principal(value),
@@ -196,6 +198,11 @@ mod tests {
             assert!(!say_the_same(ONE, &ONE.replace(was, is)), "{was} {is}");
         }
         assert!(!say_the_same(r#"{"a":1}"#, r#"{"a":1}"#), "no policy");
+        for condition in [r#"{"StringEquals":{"s3:prefix":""}}"#, r#"{"Null":{"a":[]}}"#] {
+            let with = ONE.replace("\"Sid\":\"\"", &format!("\"Condition\":{condition}"));
+            assert!(!say_the_same(ONE, &with), "it restricts, whatever to");
+        }
+        assert!(say_the_same(ONE, &ONE.replace("\"Sid\":\"\"", "\"Condition\":{}")));
     }
 
     #[test]

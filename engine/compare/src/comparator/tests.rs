@@ -348,3 +348,23 @@ fn what_could_not_be_compared_for_a_while_is_compared_again() {
     assert_eq!(see(&other), Verdict::Unknown);
     assert_eq!(see(&observation("a", r#"{"size":1}"#, 5)), Verdict::InSync);
 }
+
+#[test]
+fn what_was_not_compared_is_unknown_also_where_the_text_is_the_same() {
+    let whole = observation("v1", r#"{"a":{"$deployforge.unresolved":"Ref"}}"#, 1);
+    let part = observation("v2", r#"{"a":{"$deployforge.unresolved":"Ref"},"b":1}"#, 1);
+    let mut comparator = comparator(&[whole.clone(), part.clone()]);
+    for minute in 2..5 {
+        let at = |one: &Observation| Observation {
+            observed_at: Some(Timestamp(minute * 60_000_000)),
+            ..one.clone()
+        };
+        observe(&mut comparator, &at(&whole));
+        observe(&mut comparator, &at(&part));
+        let unresolved = (Verdict::Unknown, Some(UnknownReason::Unresolved));
+        assert_eq!(verdict(&comparator, "v1"), unresolved, "{minute}");
+        assert_eq!(verdict(&comparator, "v2"), (Verdict::InSync, None));
+        let skipped = comparator.resources().find(|view| view.key().id == "v2").unwrap().skipped;
+        assert_eq!(skipped, 1);
+    }
+}
