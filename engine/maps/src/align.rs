@@ -204,8 +204,14 @@ impl Walk<'_> {
         if matches!(found, Some(Node::Unresolved(_))) {
             return self.skip(path, value);
         }
-        // Nothing was declared: what a provider leaves empty it leaves to others.
-        if value.is_hollow() {
+        // Nothing was declared: what a provider leaves empty it leaves to others. But a list without
+        // elements says that there are none.
+        let is_list = matches!(shape, Shape::List(_)) && !at.iter().any(|s| s.starts_with('*'));
+        let elements = |node: &Node| elements(node).map(|items| items.len());
+        let none_of_some = || {
+            elements(value) == Some(0) && found.as_ref().and_then(elements).is_some_and(|n| n > 0)
+        };
+        if value.is_hollow() && !(is_list && none_of_some()) {
             return None;
         }
         if let Some(values) = kind.values_at(&at) {

@@ -7,7 +7,7 @@ use deployforge_model::Dialect;
 use deployforge_model::path::{PathPattern, segments, wildcard};
 use serde::{Deserialize, Serialize};
 
-use super::{Fold, Normalise};
+use super::{Fold, Normalise, empty};
 use crate::node::Node;
 use crate::parse::{Limits, Parser};
 use crate::rules::RuleError;
@@ -73,6 +73,8 @@ pub struct TypeFolds {
     everywhere: Vec<Fold>,
     rules: Vec<Compiled>,
     containers: bool,
+    /// An empty object is an empty map, never a choice.
+    maps: bool,
 }
 
 /// The rules of one type in one dialect, as a table for people.
@@ -162,7 +164,7 @@ impl FoldRules {
             rule.dialect.is_none_or(|d| d == dialect)
                 && wildcard(&rule.resource_type, resource_type)
         });
-        let mut folds = TypeFolds::default();
+        let mut folds = TypeFolds { maps: dialect == Dialect::Terraform, ..TypeFolds::default() };
         folds.everywhere.extend(EVERYWHERE.iter().filter(|fold| !self.off.contains(fold)));
         for rule in rules {
             folds.add(rule, &self.off);
@@ -174,7 +176,7 @@ impl FoldRules {
 impl TypeFolds {
     /// No fold at all.
     pub const fn off() -> Self {
-        Self { everywhere: Vec::new(), rules: Vec::new(), containers: false }
+        Self { everywhere: Vec::new(), rules: Vec::new(), containers: false, maps: false }
     }
 
     /// The folds that are asked everywhere, and no others.
@@ -265,7 +267,10 @@ impl TypeFolds {
                 }
             }
         }
-        self.everywhere.iter().copied().find(|fold| fold.holds(expected, observed, None))
+        self.everywhere.iter().copied().find(|fold| match fold {
+            Fold::Empty => empty::holds(path, expected, observed, self.maps),
+            _ => fold.holds(expected, observed, None),
+        })
     }
 
     /// The fold that says so of two whole objects or lists at a path.
