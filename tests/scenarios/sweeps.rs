@@ -200,24 +200,55 @@ fn two_states_in_one_account_do_not_speak_for_each_other() {
 #[test]
 fn what_was_not_compared_is_counted_and_stays_so() {
     let lab = Lab::new();
-    let unresolved = json!({"n": 1, "from": {"$deployforge.unresolved": "a parameter"}});
-    lab.write("base.ndjson", Native::new("vm", "a", unresolved).line() + &vm("b", 1).line());
-    let _ = import(&lab, "base.ndjson");
+    lab.write(
+        "base.yaml",
+        "Parameters: {Delay: {Type: Number}}\n\
+         Resources:\n\
+         \x20 A: {Type: AWS::SQS::Queue, Properties: {QueueName: a, DelaySeconds: !Ref Delay}}\n\
+         \x20 B: {Type: AWS::SQS::Queue, Properties: {QueueName: b}}\n",
+    );
+    let place = ["--stack", "s", "--account", "111111111111", "--region", "eu-west-1"];
+    let import = [&["baseline", "import", "base", "base.yaml"][..], &place].concat();
+    let _ = lab.run(&import).exits(0);
     let seen = |minute: u64| {
-        Native::new("vm", "a", json!({"n": 1, "from": "eu"})).at(minute).line()
-            + &vm("b", 1).at(minute).line()
+        let drift = |id: &str, actual: Value| {
+            json!({
+                "StackId": "arn:aws:cloudformation:eu-west-1:111111111111:stack/s/1",
+                "LogicalResourceId": id,
+                "PhysicalResourceId": id.to_lowercase(),
+                "ResourceType": "AWS::SQS::Queue",
+                "ActualProperties": actual.to_string(),
+                "PropertyDifferences": [],
+                "StackResourceDriftStatus": "IN_SYNC",
+                "Timestamp": format!("2026-01-01T00:0{minute}:00Z"),
+            })
+        };
+        let a = drift("A", json!({"QueueName": "a", "DelaySeconds": 5}));
+        json!({"StackResourceDrifts": [a, drift("B", json!({"QueueName": "b"}))]}).to_string()
     };
-    let skipped = |lab: &Lab| lab.query("select id, leaves, skipped from verdicts order by id");
+    let skipped = |lab: &Lab| {
+        lab.query("select split_part(id, '/', -1) as id, leaves, skipped from verdicts order by id")
+    };
     let counted = [
-        json!({"id": "a", "leaves": 2, "skipped": 1}),
-        json!({"id": "b", "leaves": 1, "skipped": 0}),
+        json!({"id": "A", "leaves": 2, "skipped": 1}),
+        json!({"id": "B", "leaves": 1, "skipped": 0}),
     ];
-    feed(&lab, "1.ndjson", &seen(1));
+    feed(&lab, "1.json", &seen(1));
     assert_eq!(skipped(&lab), counted);
     // The next process knows it from the history, and has nothing new to say.
-    feed(&lab, "2.ndjson", &seen(2));
+    feed(&lab, "2.json", &seen(2));
     assert_eq!(skipped(&lab), counted);
     assert_eq!(lab.count("verdict_transitions"), 2);
     let coverage = lab.query("select unknown, attributes, compared from coverage");
     assert_eq!(coverage, [json!({"unknown": 0, "attributes": 3, "compared": 2})]);
+}
+
+#[test]
+fn a_source_cannot_say_that_something_is_not_to_be_compared() {
+    let lab = lab();
+    feed(&lab, "1.ndjson", &vm("a", 1).at(1).line());
+    let hidden = json!({"n": {"$deployforge.unresolved": "x"}});
+    feed(&lab, "2.ndjson", &Native::new("vm", "a", hidden).at(2).line());
+    expect_verdicts(&lab, &[("vm a", "unknown unreadable")]);
+    assert_eq!(lab.count("rejects where reason like '%reserved%'"), 1);
 }

@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 use crate::arn::Arn;
 use crate::json::Members;
 use crate::refusal::{Refusal, check_key};
+use crate::reserved;
 use crate::sink::{Note, Sink};
 
 /// One call: service (the prefix of its endpoint), name, where the resources stand, their type, the
@@ -179,20 +180,20 @@ fn deliver(item: &Value, operation: &Operation, sink: &mut Sink<'_>) -> Result<(
         .filter(|(name, _)| !ENVELOPE.contains(&name.as_str()))
         .map(|(name, value)| (name.clone(), plain(value)))
         .collect();
-    if operation.partial {
+    let text = |state: &Map<String, Value>| serde_json::to_vec(state).unwrap_or_default();
+    let partial = operation.partial && !reserved::holds(&text(&state));
+    if partial {
         let mut marker = Map::new();
         marker.insert(UNRESOLVED_MEMBER.to_owned(), "the call shows a part only".into());
         state.insert("*".to_owned(), Value::Object(marker));
     }
-    sink.observe(Observation {
-        aliases,
-        ..Observation::of(
-            key,
-            Dialect::Aws,
-            Value::Object(state).to_string().into_bytes(),
-            sink.position,
-        )
-    });
+    let observation =
+        Observation { aliases, ..Observation::of(key, Dialect::Aws, text(&state), sink.position) };
+    if partial {
+        sink.observe_resolved(observation)
+    } else {
+        sink.observe(observation)
+    }
     Ok(())
 }
 

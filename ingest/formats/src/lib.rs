@@ -66,6 +66,7 @@ mod reader;
 mod recording;
 mod reference;
 mod refusal;
+mod reserved;
 mod resolved;
 mod sink;
 pub mod terraform;

@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use deployforge_model::{Evidence, Observation, Record, Reject, SourcePosition, Sweep};
+use deployforge_model::{
+    Evidence, Observation, Presence, Record, Reject, RejectCode, SourcePosition, Sweep,
+};
 
 use crate::options::{Format, ReadOptions};
 use crate::recording::Request;
 use crate::reference::Reference;
 use crate::refusal::Refusal;
+use crate::reserved;
 
 /// What was skipped or assumed on purpose; counted per input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -221,8 +224,26 @@ pub(crate) struct Sink<'a> {
 }
 
 impl Sink<'_> {
-    /// Delivers one resource.
-    pub(crate) fn observe(&mut self, observation: Observation) {
+    /// Delivers one resource as a source describes it.
+    pub(crate) fn observe(&mut self, mut observation: Observation) {
+        if reserved::holds(&observation.state) {
+            let refusal = Refusal::new(
+                RejectCode::BadField,
+                format!(
+                    "A member's name begins with `{}`, which is reserved; the resource counts as unreadable.",
+                    reserved::PREFIX
+                ),
+            );
+            self.refuse(&refusal, &observation.state);
+            observation.presence = Presence::Unreadable;
+            observation.state = Vec::new();
+            observation.sensitive = Vec::new();
+        }
+        self.observe_resolved(observation);
+    }
+
+    /// Delivers one resource, in which the reader marked what could not be resolved.
+    pub(crate) fn observe_resolved(&mut self, observation: Observation) {
         self.tally.observations += 1;
         self.out.push(Record::Observation(Box::new(observation)));
     }

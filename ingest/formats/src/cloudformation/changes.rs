@@ -105,7 +105,7 @@ fn read_change(
         (Presence::Deleted, _) => {}
         _ => sink.note(Note::StateElsewhere, 1),
     }
-    sink.observe(observation);
+    sink.observe_resolved(observation);
     Ok(())
 }
 

@@ -169,7 +169,7 @@ fn read_entry(raw: &RawValue, list: &'static str, sink: &mut Sink<'_>) -> Result
     };
     let observation = member.observe(presence, sink)?;
     sink.note(Note::StateElsewhere, (presence != Presence::Deleted).into());
-    sink.observe(observation);
+    sink.observe_resolved(observation);
     Ok(())
 }
 

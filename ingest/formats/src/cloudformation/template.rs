@@ -111,7 +111,7 @@ fn declare(
     for (id, raw) in resources.iter() {
         sink.position = lines.position(raw.get());
         match reader.resource(id, raw, sink) {
-            Ok(Some(observation)) => sink.observe(observation),
+            Ok(Some(observation)) => sink.observe_resolved(observation),
             Ok(None) => sink.note(Note::NotDeclared, 1),
             Err(refusal) => sink.refuse(&refusal, raw.get().as_bytes()),
         }

@@ -139,8 +139,8 @@ impl Columns<'_> {
     pub(super) fn deliver(&self, row: usize, number: u64, sink: &mut Sink<'_>) -> usize {
         sink.position = SourcePosition { offset: number, line: number + 1 };
         let limits = sink.options.limits;
-        let mut writer =
-            Writer { out: vec![b'{'], limit: limits.record_bytes, depth: limits.depth };
+        let mut writer = Writer::new(limits.record_bytes, limits.depth);
+        writer.out.push(b'{');
         let mut first = 0;
         for (field, array) in self.table.fields.iter().zip(self.arrays) {
             if field.name().starts_with(OWN) {
@@ -158,8 +158,10 @@ impl Columns<'_> {
         }
         writer.out.push(b'}');
         let bytes = writer.out.len();
+        let foreign = writer.reserved;
         match self.observation(row, writer.out, sink) {
-            Ok(observation) => sink.observe(observation),
+            Ok(observation) if foreign => sink.observe(observation),
+            Ok(observation) => sink.observe_resolved(observation),
             Err(refusal) => {
                 sink.refuse(&refusal, format!("row {number} of {}", self.table.name).as_bytes());
             }
@@ -231,7 +233,7 @@ impl Columns<'_> {
 
     /// A text, number or boolean that is not empty, as text.
     fn text(&self, at: usize, row: usize) -> Option<String> {
-        let mut writer = Writer { out: Vec::new(), limit: crate::KEY_BYTES * 4, depth: 1 };
+        let mut writer = Writer::new(crate::KEY_BYTES * 4, 1);
         writer.value(&*self.arrays[at], row, &self.table.fields[at]).ok()?;
         let text = String::from_utf8(writer.out).ok()?;
         let text = match text.as_bytes().first()? {

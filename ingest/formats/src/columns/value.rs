@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use deployforge_model::{Timestamp, UNRESOLVED_MEMBER};
 
 use crate::json;
+use crate::reserved;
 
 /// What the bytes or the text of a column mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +48,14 @@ pub(super) struct Writer {
     /// Bytes that a row may have, and levels of JSON in text.
     pub(super) limit: usize,
     pub(super) depth: usize,
+    /// A member has a name that is reserved.
+    pub(super) reserved: bool,
+}
+
+impl Writer {
+    pub(super) fn new(limit: usize, depth: usize) -> Self {
+        Self { out: Vec::new(), limit, depth, reserved: false }
+    }
 }
 
 /// The row is larger than a record may be.
@@ -128,6 +137,7 @@ impl Writer {
         if at > 0 {
             self.out.push(b',');
         }
+        self.reserved |= name.starts_with(reserved::PREFIX);
         json::write_string(&mut self.out, name);
         self.out.push(b':');
     }
@@ -276,6 +286,7 @@ impl Writer {
         match Meaning::of(field) {
             // What is called JSON and is none is text.
             Meaning::Json if let Ok(raw) = json::nested(text, self.depth) => {
+                self.reserved |= reserved::holds(raw.get().as_bytes());
                 self.out.extend_from_slice(raw.get().as_bytes());
             }
             _ => json::write_string(&mut self.out, text),
@@ -350,7 +361,8 @@ impl Writer {
         let kind: String =
             format!("{kind:?}").chars().take_while(|c| c.is_alphanumeric()).collect();
         self.out.push(b'{');
-        self.name(0, UNRESOLVED_MEMBER);
+        json::write_string(&mut self.out, UNRESOLVED_MEMBER);
+        self.out.push(b':');
         json::write_string(&mut self.out, &format!("a column of type {kind}"));
         self.out.push(b'}');
     }

@@ -11,6 +11,7 @@ mod flatmap;
 mod key;
 mod legacy;
 mod object;
+mod parts;
 pub(crate) mod provider;
 mod sensitive;
 mod state;
@@ -22,6 +23,8 @@ use crate::json::{self, Members};
 use crate::options::Format;
 use crate::refusal::Refusal;
 use crate::sink::{Note, Sink};
+
+use parts::Parents;
 
 pub(crate) use object::Object;
 pub use state::{Instance, Resource, State};
@@ -113,11 +116,14 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         let lineage = members.text("lineage")?.unwrap_or_default().into_owned();
         let start = sink.position;
         let mut locator = Locator::new(text, start);
-        for raw in members.array("resources")?.unwrap_or_default() {
+        let resources = members.array("resources")?.unwrap_or_default();
+        let mut parents = Parents::default();
+        resources.iter().for_each(|raw| parents.see(raw));
+        for raw in resources {
             sink.position = locator.position(raw.get());
             let result = Members::of(raw, "resources")
                 .and_then(|members| Resource::read(&members))
-                .and_then(|resource| deliver(resource, &lineage, sink));
+                .and_then(|resource| deliver(resource, &lineage, &parents, sink));
             if let Err(refusal) = result {
                 sink.refuse(&refusal, raw.get().as_bytes());
             }
@@ -128,7 +134,7 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
         sink.note(Note::Serial(state.serial), 1);
         sink.note(Note::Upgraded(version), 1);
         for resource in state.resources {
-            deliver(resource, &state.lineage, sink)?;
+            deliver(resource, &state.lineage, &Parents::default(), sink)?;
         }
     }
     let none = sink.tally.observations == before && sink.tally.rejects == rejects;
@@ -150,7 +156,12 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
 }
 
 /// Delivers the objects of one resource.
-fn deliver(resource: Resource, lineage: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
+fn deliver(
+    resource: Resource,
+    lineage: &str,
+    parents: &Parents,
+    sink: &mut Sink<'_>,
+) -> Result<(), Refusal> {
     match resource.mode.as_str() {
         "managed" => {}
         "data" => {
@@ -170,7 +181,7 @@ fn deliver(resource: Resource, lineage: &str, sink: &mut Sink<'_>) -> Result<(),
         let address = address(&root, instance.index_key.as_deref());
         let Instance { status, deposed, attributes, attributes_flat, .. } = instance;
         let (state, flat): (Box<str>, bool) = match (attributes, attributes_flat) {
-            (Some(raw), _) if json::is_object(&raw) => (raw.into(), false),
+            (Some(raw), _) if json::is_object(&raw) => (parents.mark(&resource_type, raw), false),
             (Some(_), _) => {
                 return Err(Refusal::Wrong { field: "attributes", want: "a JSON object" });
             }
@@ -195,6 +206,7 @@ fn deliver(resource: Resource, lineage: &str, sink: &mut Sink<'_>) -> Result<(),
             collection: (!lineage.is_empty()).then_some(lineage),
             other_addresses: &[],
             sensitive,
+            resolved: false,
         }
         .observe(sink)?;
     }

@@ -34,6 +34,8 @@ pub(crate) struct Object<'a> {
     pub(crate) other_addresses: &'a [String],
     /// Paths that are sensitive.
     pub(crate) sensitive: Vec<String>,
+    /// What could not be resolved is marked in its state.
+    pub(crate) resolved: bool,
 }
 
 impl Object<'_> {
@@ -52,7 +54,7 @@ impl Object<'_> {
             }
         }
         let held = matches!(self.presence, Presence::Present | Presence::Deposed);
-        sink.observe(Observation {
+        let observation = Observation {
             aliases,
             address: Some(self.address),
             presence: self.presence,
@@ -65,7 +67,12 @@ impl Object<'_> {
                 if held { self.state.into_bytes() } else { Vec::new() },
                 sink.position,
             )
-        });
+        };
+        if self.resolved {
+            sink.observe_resolved(observation)
+        } else {
+            sink.observe(observation)
+        }
         Ok(())
     }
 }

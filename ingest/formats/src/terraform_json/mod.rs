@@ -176,6 +176,7 @@ fn observe(listed: &Listed<'_>, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         collection: None,
         other_addresses: &[],
         sensitive: marks::pointers(listed.sensitive),
+        resolved: false,
     }
     .observe(sink)
 }

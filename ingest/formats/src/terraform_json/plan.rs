@@ -24,6 +24,7 @@ use super::place::{self, Change, Id, Listed, Mode, Place};
 use crate::json::Members;
 use crate::options::{Format, Side};
 use crate::refusal::Refusal;
+use crate::reserved;
 use crate::sink::{Note, Sink};
 use crate::terraform::provider::Provider;
 use crate::terraform::{Locator, Object};
@@ -287,6 +288,7 @@ impl<'a> Plan<'a> {
     ) -> Outcome {
         let View { place, presence, state, unknown, hidden, named_by, identity, .. } = view;
         let id = place.id();
+        let foreign = state.is_some_and(|state| reserved::holds(state.get().as_bytes()));
         let mut state = match state {
             Some(state) => marks::resolve(state, unknown, "known after apply"),
             None => "{}".to_owned(),
@@ -309,6 +311,7 @@ impl<'a> Plan<'a> {
             collection: None,
             other_addresses: self.previous.get(&id).map_or(&[], Vec::as_slice),
             sensitive: self.sensitive.get(&id).cloned().unwrap_or_default(),
+            resolved: !foreign,
         }
         .observe(sink)
     }

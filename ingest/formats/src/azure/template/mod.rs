@@ -269,7 +269,7 @@ impl Reader<'_, '_, '_> {
         );
         check_key(&key)?;
         let present = presence == Presence::Present;
-        self.sink.observe(Observation {
+        self.sink.observe_resolved(Observation {
             address: Some(address),
             presence,
             sensitive: if present { state.secrets() } else { Vec::new() },
