@@ -417,13 +417,11 @@ impl Walk<'_> {
             path.push_str("/**");
         }
         self.rules.push(FoldRule {
-            dialect: None,
             resource_type: "*".to_owned(),
             path,
             folds,
             value,
-            between: None,
-            keys: Vec::new(),
+            ..FoldRule::default()
         });
     }
 
