@@ -129,3 +129,34 @@ fn texts_of_a_secret_are_its_data() {
     assert_eq!(of("data: {a: \"aHVu\\ndGVyMg==\\n\", b: w7w=, c: ''}"), held);
     assert_ne!(of("stringData: {a: hunter3, b: ü, c: ''}"), held);
 }
+
+/// What Terraform's provider writes of an object, against the object: types, state and object.
+#[test]
+fn states_of_terraform() {
+    let mut rows: Vec<(String, String, Value, Value)> =
+        serde_json::from_str(include_str!("../data/terraform-kubernetes.json")).expect("rows");
+    let value = |text| serde_json::from_str(text).expect("JSON");
+    rows.push((
+        "kubernetes_deployment".to_owned(),
+        "Deployment.apps".to_owned(),
+        value(include_str!("../data/terraform-deployment.json")),
+        value(include_str!("../data/deployment.json")),
+    ));
+    let mut wrong = Vec::new();
+    for (terraform, kind, state, live) in rows {
+        let pair = Pair::of(
+            terraform.clone(),
+            Half::new(Dialect::Terraform, &terraform, &state),
+            Half::new(Dialect::Kubernetes, &kind, &live),
+        );
+        let comparison = pair.compare();
+        let changes = every_change_is_found(&pair);
+        let (compared, all) = (comparison.compared(), comparison.leaves);
+        println!("   {terraform}: {compared} of {all} compared, {} changes found", changes.found);
+        let found = told(&comparison);
+        if !found.is_empty() {
+            wrong.push(format!("{terraform}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
