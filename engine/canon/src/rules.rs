@@ -65,6 +65,11 @@ pub enum RuleError {
         "the rule for `{0}` asks `band`, so it needs `between`: the members that hold the least and the most"
     )]
     NoBand(String),
+    /// A condition of a fold's rule that is no expression.
+    #[error(
+        "the condition `{0}` of a rule of `folds` is not a regular expression that can be used: {1}"
+    )]
+    Condition(String, String),
     /// A rule about secrets that has none or several of `path`, `name` and `text`.
     #[error(
         "a rule of `secrets` has one of `path` (with `type`, if you like), `name` and `text`: write one rule for each"

@@ -266,6 +266,39 @@ impl Walk<'_> {
         }
         self.one(path, FindingKind::Added, None, Some(observed));
         self.unfold(folds);
+        // A whole that a server filled in says no more than its members do.
+        if folds
+            && self.found.last().is_some_and(|last| last.fold.is_none())
+            && let Some(fold) = self.filled_in(&mut path.to_owned(), observed)
+            && let Some(last) = self.found.last_mut()
+        {
+            last.fold = Some(fold);
+        }
+    }
+
+    /// The fold that says of the members of an added object, each by itself, that they mean nothing; one
+    /// that says so because they are empty is not enough, since an empty object may choose everything.
+    fn filled_in(&self, path: &mut String, observed: &Node) -> Option<Fold> {
+        let Node::Object(members) = observed else { return None };
+        if !self.options.folds.asks_containers() {
+            return None;
+        }
+        let mut all = None;
+        for (name, value) in members {
+            let length = path.len();
+            push(path, name);
+            let fold = self.options.folds.fold_in(path, None, Some(value), self.root);
+            let fold = fold
+                .filter(|fold| *fold == Fold::Default || fold.is_lenient())
+                .or_else(|| self.filled_in(path, value));
+            path.truncate(length);
+            all = match (fold, value) {
+                (Some(fold), _) => Some(fold),
+                (None, Node::Null) => all,
+                (None, _) => return None,
+            };
+        }
+        all
     }
 
     fn unfold(&mut self, folds: bool) {
@@ -407,7 +440,9 @@ impl Walk<'_> {
         let mut segments = Segments::default();
         if left.len() <= SET_PAIRING_MAX && right.len() <= SET_PAIRING_MAX {
             left.retain(|(content, node)| {
-                let twin = right.iter().position(|(_, other)| self.same(node, other));
+                let mut at = path.clone();
+                push(&mut at, &content_segment(content));
+                let twin = right.iter().position(|(_, other)| self.same(&mut at, node, other));
                 let Some(i) = twin else { return true };
                 let (_, other) = right.swap_remove(i);
                 self.below(path, &segments.of(content), |walk, path| {
@@ -425,11 +460,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether no difference of two elements counts.
-    fn same(&self, a: &Node, b: &Node) -> bool {
+    /// Whether no difference of two elements of the set at a path counts.
+    fn same(&self, path: &mut String, a: &Node, b: &Node) -> bool {
         let (found, skipped) = (Vec::new(), Vec::new());
         let mut inner = Walk { options: self.options, root: self.root, found, skipped };
-        inner.both(&mut String::new(), a, b);
+        inner.both(path, a, b);
         inner.found.iter().all(|difference| !difference.counts())
     }
 }

@@ -173,11 +173,14 @@ def oracle():
 def kubernetes():
     from kubernetes.client import models
 
+    # Older releases of the client write `list[…]` and `dict(…, …)`.
+    LIST, MAP = re.compile(r"[Ll]ist\[(.*)\]"), re.compile(r"[Dd]ict[\[(][^,]*,(.*)[\])]")
+
     def of(kind, depth):
-        if kind.startswith("list["):
-            return [of(kind[5:-1], depth + 1)]
-        if kind.startswith("dict("):
-            return {"*": of(kind[5:-1].split(",", 1)[1].strip(), depth + 1)}
+        if found := LIST.fullmatch(kind):
+            return [of(found[1].strip(), depth + 1)]
+        if found := MAP.fullmatch(kind):
+            return {"*": of(found[1].strip(), depth + 1)}
         if kind in ("int", "float"):
             return "n"
         if kind == "bool":
@@ -185,7 +188,10 @@ def kubernetes():
         if kind == "datetime":
             return "t"
         cls = getattr(models, kind, None)
-        if cls is None or not hasattr(cls, "attribute_map") or depth > DEPTH + 3:
+        if cls is None and not (kind in ("str", "object", "bytes", "decimal") or "IntOrString" in kind):
+            raise ValueError(f"a type that nobody knows: {kind}")
+        # A container of a job of a CronJob stands deep, and no type here holds itself.
+        if cls is None or not hasattr(cls, "attribute_map") or depth > 3 * DEPTH:
             return "s" if cls is None else {"*": "s"}
         return {cls.attribute_map[k]: of(cls.openapi_types[k], depth + 1) for k in cls.attribute_map}
 

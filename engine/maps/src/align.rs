@@ -217,7 +217,13 @@ impl Walk<'_> {
         if let Some(values) = kind.values_at(&at) {
             let mut asked = values.folds.clone();
             asked.extend(values.absent.as_ref().map(|_| Fold::Default));
+            // Where absence says yes, no is not the zero that a provider writes for it.
+            let says_yes = values.absent == Some(Value::Bool(true));
+            asked.extend(says_yes.then_some(Fold::BoolText));
             self.ask(&own, false, asked, values.absent.clone());
+            if says_yes {
+                self.ask(&own, false, Vec::new(), None);
+            }
         }
         // One member of each element: what is declared is a list of these.
         let gathered =
@@ -228,6 +234,11 @@ impl Walk<'_> {
             return self.value(path, &place, value, found.as_ref());
         }
         if shape.free().is_some() || shape.is_map_as_list() {
+            let mut each = at.clone();
+            each.push("*".to_owned());
+            if let Some(values) = kind.values_at(&each) {
+                self.ask(&own, true, values.folds.clone(), None);
+            }
             self.ask(&own, true, Vec::new(), None);
         }
         let place = Place { shape, at, own };
@@ -423,13 +434,11 @@ impl Walk<'_> {
             path.push_str("/**");
         }
         self.rules.push(FoldRule {
-            dialect: None,
             resource_type: "*".to_owned(),
             path,
             folds,
             value,
-            between: None,
-            keys: Vec::new(),
+            ..FoldRule::default()
         });
     }
 

@@ -9,11 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-/// One kind of resource, as its file says.
+/// One kind of resource, as its file says. Pointers of `names` that lead nowhere, of `aside`, `absent`,
+/// `folds` and `ordered` may begin with `**`: the place ends so.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KindRule {
-    /// Its name: the type in the words of the cloud's API.
+    /// Its name: the type in the words of the cloud's API. In a built-in file `*` says what all of the
+    /// file's kinds have in common.
     pub kind: String,
     /// Type names in other dialects; in those of the cloud itself it is the kind's name, unless said
     /// otherwise here.
@@ -24,6 +26,10 @@ pub struct KindRule {
     /// counterpart, and is not compared.
     #[serde(default)]
     pub names: BTreeMap<Dialect, BTreeMap<String, Option<String>>>,
+    /// What says nothing of the resource: for each dialect, pointers of its own. It is neither compared
+    /// nor counted.
+    #[serde(default)]
+    pub aside: BTreeMap<Dialect, Vec<String>>,
     /// What absence stands for, by pointer in the API's words.
     #[serde(default)]
     pub absent: BTreeMap<String, serde_json::Value>,
@@ -52,6 +58,7 @@ pub struct Kind {
     pub name: String,
     pub(crate) shape: Shape,
     pub(crate) names: BTreeMap<Dialect, Names>,
+    pub(crate) aside: BTreeMap<Dialect, Vec<Vec<String>>>,
     pub(crate) ordered: Vec<Vec<String>>,
     pub(crate) apart: Vec<(Vec<String>, Vec<Vec<String>>)>,
     pub(crate) provided: Vec<(Vec<String>, BTreeMap<String, serde_json::Value>)>,
@@ -168,7 +175,8 @@ impl Maps {
         }
         let own = user.len();
         let built_in = RULES.iter().flat_map(|text| -> Vec<KindRule> {
-            serde_json::from_str(text).expect("the kinds parse, see the test")
+            let all = serde_json::from_str(text).expect("the kinds parse, see the test");
+            with_common(all)
         });
         for (number, rule) in user.into_iter().chain(built_in).enumerate() {
             let known = shapes.get(&rule.kind);
@@ -252,6 +260,39 @@ impl Maps {
     }
 }
 
+/// The kinds of a file, each with what all have in common.
+fn with_common(mut all: Vec<KindRule>) -> Vec<KindRule> {
+    let Some(at) = all.iter().position(|rule| rule.kind == "*") else { return all };
+    let common = all.remove(at);
+    for rule in &mut all {
+        for (dialect, names) in &common.names {
+            let own = rule.names.entry(*dialect).or_default();
+            names.iter().for_each(|(from, to)| {
+                own.entry(from.clone()).or_insert_with(|| to.clone());
+            });
+        }
+        for (dialect, places) in &common.aside {
+            rule.aside.entry(*dialect).or_default().extend(places.iter().cloned());
+        }
+        for (at, value) in &common.absent {
+            rule.absent.entry(at.clone()).or_insert_with(|| value.clone());
+        }
+        for (at, folds) in &common.folds {
+            rule.folds.entry(at.clone()).or_insert_with(|| folds.clone());
+        }
+        rule.ordered.extend(common.ordered.iter().cloned());
+    }
+    all
+}
+
+/// Whether a place is the one that the data speaks of.
+pub(crate) fn is_place(said: &[String], at: &[String]) -> bool {
+    match said.split_first() {
+        Some((first, end)) if first == "**" => at.ends_with(end),
+        _ => said == at,
+    }
+}
+
 /// A pointer's segments.
 fn segments(pointer: &str) -> Vec<String> {
     deployforge_model::path::segments(pointer).collect()
@@ -281,7 +322,9 @@ impl Kind {
         for (pointer, folds) in &rule.folds {
             values.entry(pointer).or_default().folds.clone_from(folds);
         }
-        for pointer in values.keys().copied().chain(rule.ordered.iter().map(String::as_str)) {
+        let pointers = values.keys().copied().chain(rule.ordered.iter().map(String::as_str));
+        // What holds wherever a place ends so holds of kinds that have none such, too.
+        for pointer in pointers.filter(|pointer| !pointer.starts_with("/**/")) {
             shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
         }
         let lists = rule.apart.keys().chain(rule.provided.keys());
@@ -295,6 +338,11 @@ impl Kind {
                 .apart
                 .iter()
                 .map(|(at, members)| (segments(at), relative(members)))
+                .collect(),
+            aside: rule
+                .aside
+                .iter()
+                .map(|(dialect, all)| (*dialect, all.iter().map(|one| segments(one)).collect()))
                 .collect(),
             provided: rule.provided.iter().map(|(at, is)| (segments(at), is.clone())).collect(),
             ordered: rule.ordered.iter().map(|pointer| segments(pointer)).collect(),

@@ -4,7 +4,7 @@ use deployforge_canon::Node;
 use deployforge_model::Dialect;
 
 use crate::align::{as_map, elements};
-use crate::data::{Kind, Names, Values};
+use crate::data::{Kind, Names, Values, is_place};
 use crate::shape::{Leaf, Shape};
 
 /// The declared side: its kind, and the exceptions of its dialect.
@@ -133,7 +133,15 @@ impl<'k> Side<'k> {
             LOCAL.iter().any(|(dialect, names)| *dialect == self.dialect && names.contains(&name));
         let is_nested =
             NESTED.iter().any(|(dialect, names)| *dialect == self.dialect && names.contains(&name));
-        if (own.is_empty() && is_local) || (!own.is_empty() && is_nested) {
+        let mut whole = own.to_vec();
+        whole.push(name.to_owned());
+        // What the data says leads somewhere is compared.
+        let leads = || self.names.iter().any(|(from, to)| *from == whole && to.is_some());
+        if (own.is_empty() && is_local) || (!own.is_empty() && is_nested && !leads()) {
+            return true;
+        }
+        let aside = self.kind.aside.get(&self.dialect);
+        if aside.is_some_and(|all| all.iter().any(|one| is_place(one, &whole))) {
             return true;
         }
         SPOKEN_FOR.iter().any(|(dialect, by, names)| {
@@ -166,7 +174,7 @@ impl<'k> Side<'k> {
         at: &[String],
         name: &str,
     ) -> Option<Vec<String>> {
-        if let Some((_, to)) = self.names.iter().find(|(from, _)| from == own) {
+        if let Some((_, to)) = self.names.iter().find(|(from, _)| is_place(from, own)) {
             return to.clone();
         }
         let synonym = SYNONYMS
@@ -193,7 +201,7 @@ impl<'k> Side<'k> {
 impl Kind {
     /// What is said of the values at a place in the API's words.
     pub(crate) fn values_at(&self, at: &[String]) -> Option<&Values> {
-        self.values.iter().find(|(of, _)| of == at).map(|(_, values)| values)
+        self.values.iter().find(|(of, _)| is_place(of, at)).map(|(_, values)| values)
     }
 
     /// The members of a list's elements that are taken apart.
@@ -215,7 +223,7 @@ impl Kind {
 
     /// Whether order means something in the list at a place.
     pub(crate) fn is_ordered(&self, at: &[String]) -> bool {
-        self.ordered.iter().any(|of| of == at)
+        self.ordered.iter().any(|of| is_place(of, at))
     }
 }
 

@@ -177,3 +177,24 @@ fn kinds_that_cannot_work_are_refused() {
     let twice = error(&[one, &one.replace("\"Q\"", "\"R\"")]);
     assert!(matches!(twice, MapError::ClaimedTwice { .. }), "{twice}");
 }
+
+/// Of a Deployment of Terraform's, what a pod runs was not compared, and what the server keeps for itself was
+/// missing from every object.
+#[test]
+fn pods_of_terraform_are_compared() {
+    let maps = Maps::built_in();
+    let state = include_str!("../../../tests/vectors/data/terraform-deployment.json");
+    let live = include_str!("../../../tests/vectors/data/deployment.json");
+    let declared = (Dialect::Terraform, "kubernetes_deployment", state);
+    let aligned = align(&maps, declared, (Dialect::Kubernetes, "Deployment.apps", live));
+    let told: Vec<&str> = aligned.unmatched.iter().map(|one| one.path.as_str()).collect();
+    assert_eq!(told, ["/spec/0/template/0/spec/0/volume/0/config_map/0/default_mode"]);
+    let text = aligned.expected.to_json();
+    for value in ["web:1.4", "info", "512Mi", "web-config", "/ready", "/etc/web"] {
+        assert!(text.contains(value), "{value}: {text}");
+        assert!(aligned.observed.to_json().contains(value), "{value}");
+    }
+    for none in ["resource_version", "uid", "generation", "wait_for_rollout"] {
+        assert!(!text.contains(none), "{none}: {text}");
+    }
+}

@@ -57,13 +57,12 @@ pub fn check(input: &[u8]) -> Outcome {
 fn with_arguments(expected: &Node, observed: &Node) {
     let mut folds = TypeFolds::off();
     let rule = FoldRule {
-        dialect: None,
         resource_type: "*".to_owned(),
         path: "/**".to_owned(),
         folds: vec![Fold::Default, Fold::Band],
         value: serde_json::from_str(&observed.to_json()).ok(),
         between: Some(("min".to_owned(), "max".to_owned())),
-        keys: Vec::new(),
+        ..FoldRule::default()
     };
     folds.add(&rule, &[]);
     let both = (Some(expected), Some(observed));

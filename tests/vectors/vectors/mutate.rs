@@ -78,7 +78,7 @@ pub(crate) struct Mutant {
     /// Where, with elements by number.
     place: String,
     /// Whether nothing stood there before.
-    was_empty: bool,
+    pub(crate) was_empty: bool,
     pub(crate) tree: Node,
 }
 

@@ -1,10 +1,11 @@
 //! Set 7: Kubernetes objects as they are configured and as they are, with the verdicts of Argo CD.
 
+use deployforge_canon::Normalise;
 use deployforge_formats::{ReadOptions, Side};
 use deployforge_model::{Dialect, Mode};
 use serde_json::Value;
 
-use crate::support::{Half, Pair, counting, files, observations, root};
+use crate::support::{Half, Pair, counting, files, observations, root, text, told};
 use crate::tally::Tally;
 
 const FOLDER: &str = "8-vectors/argoproj__gitops-engine/pkg/diff/testdata";
@@ -114,4 +115,32 @@ fn with_a_schema() {
         println!("   {config} {live}: modified {modified}, found {paths:?}");
     }
     println!("set 7, rows that take a schema: {right} of {}", cases.len());
+}
+
+/// In full mode: an object that carries what was last applied is its own baseline, and what the server
+/// filled in is no drift. What others own stays one: other versions of an object, and other controllers.
+#[test]
+fn in_full_mode() {
+    let none = |_: &mut Value, _: &mut Value| {};
+    let (mut all, mut clean) = (0, 0);
+    for path in files(FOLDER, "") {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        if !name.contains("-live") {
+            continue;
+        }
+        let applied = text(&path).contains("last-applied-configuration");
+        let config = if applied { name.clone() } else { name.replace("-live", "-config") };
+        if !root().join(FOLDER).join(&config).exists() {
+            continue;
+        }
+        let pair = Pair { mode: Mode::Full, ..pair(&config, &name, none) };
+        let (comparison, folded) = (pair.compare(), pair.compare_with(Normalise::Off));
+        let found = told(&comparison);
+        println!("   {config} {name}: {} of {}: {found:#?}", found.len(), counting(&folded).len());
+        all += 1;
+        clean += usize::from(found.is_empty());
+    }
+    println!("set 7, full mode: {clean} of {all} in sync");
+    // The others have rules of an aggregation, an injected authority, labels, ports and variables besides.
+    assert!(clean >= 6, "{clean}");
 }

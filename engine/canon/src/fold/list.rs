@@ -80,9 +80,20 @@ pub(super) fn default(
     argument: Option<&Argument>,
 ) -> bool {
     let Some(Argument::Value(default)) = argument else { return false };
-    let is_default = |node: Option<&Node>| node == Some(default);
+    let is_default = |node: Option<&Node>| node.is_some_and(|node| is(node, default));
     let absent = |node: Option<&Node>| node.is_none_or(Node::is_hollow);
     (absent(expected) && is_default(observed)) || (is_default(expected) && absent(observed))
+}
+
+/// Whether a value is the one that a rule wrote down, where lists are as they were written.
+fn is(node: &Node, written: &Node) -> bool {
+    match (node, written) {
+        (Node::Object(a), Node::Object(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && is(&a.1, &b.1))
+        }
+        (Node::Set(_) | Node::Keyed(_), Node::Array(_)) => unordered(node, written),
+        _ => node == written,
+    }
 }
 
 /// The observed number lies between the declared ones.

@@ -1,4 +1,8 @@
-//! Which folds are asked where: data, the user's own first.
+//! Which folds are asked where: data, the user's own first. What a server fills in is data too, grouped
+//! by the types and places that have the same (`grouped`).
+
+mod beside;
+mod grouped;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, RwLock};
@@ -12,8 +16,10 @@ use crate::node::Node;
 use crate::parse::{Limits, Parser};
 use crate::rules::RuleError;
 
+use beside::Conditions;
+
 /// One rule: at these paths of these types these folds are asked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FoldRule {
     /// The dialect it speaks of; none: all.
@@ -35,6 +41,9 @@ pub struct FoldRule {
     /// For `managed`: beginnings of keys that are the provider's; none: every key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
+    /// Where besides it holds.
+    #[serde(flatten)]
+    pub conditions: Conditions,
 }
 
 /// What a fold needs to know besides the two values.
@@ -88,6 +97,7 @@ struct Compiled {
     value: Option<Argument>,
     between: Option<(String, String)>,
     keys: Vec<String>,
+    conditions: beside::Compiled,
 }
 
 impl Clone for FoldRules {
@@ -100,7 +110,9 @@ impl Default for FoldRules {
     fn default() -> Self {
         let data: Data = serde_json::from_str(include_str!("../../data/folds.json"))
             .expect("the built-in rules parse, see the test");
-        Self { rules: data.rules, off: Vec::new(), compiled: RwLock::default() }
+        let mut rules = data.rules;
+        rules.extend(grouped::built_in());
+        Self { rules, off: Vec::new(), compiled: RwLock::default() }
     }
 }
 
@@ -111,7 +123,9 @@ impl FoldRules {
             if !rule.path.starts_with('/') {
                 return Err(RuleError::NotAPointer(rule.path.clone()));
             }
-            if rule.folds.contains(&Fold::Default) && rule.value.is_none() {
+            rule.conditions.compile()?;
+            let value = rule.value.is_some() || rule.conditions.beside.is_some();
+            if rule.folds.contains(&Fold::Default) && !value {
                 return Err(RuleError::NoValue(rule.path.clone()));
             }
             if rule.folds.contains(&Fold::Band) && rule.between.is_none() {
@@ -196,8 +210,11 @@ impl TypeFolds {
     pub fn add(&mut self, rule: &FoldRule, off: &[Fold]) {
         let folds: Vec<Fold> =
             rule.folds.iter().copied().filter(|fold| !off.contains(fold)).collect();
+        // An expression that is none was refused when the rule was made.
+        let Ok(conditions) = rule.conditions.compile() else { return };
         // A band is told by what stands beside it.
         self.containers |= rule.folds.is_empty()
+            || rule.conditions.look_around()
             || folds.iter().any(|fold| fold.is_of_containers() || *fold == Fold::Band);
         let value = rule.value.as_ref().and_then(|value| {
             let text = value.to_string();
@@ -210,6 +227,7 @@ impl TypeFolds {
             value: value.map(Argument::Value),
             between: rule.between.clone(),
             keys: rule.keys.clone(),
+            conditions,
         });
     }
 
@@ -259,6 +277,9 @@ impl TypeFolds {
         if !self.rules.is_empty() {
             let segments: Vec<String> = segments(path).collect();
             for rule in self.rules.iter().filter(|rule| rule.pattern.fits(&segments)) {
+                if !rule.conditions.hold(&segments, observed, root) {
+                    continue;
+                }
                 if rule.folds.is_empty() {
                     return None;
                 }
@@ -307,6 +328,10 @@ impl Compiled {
                 let range = root.and_then(|root| self.range(path, root));
                 range.is_some_and(|range| fold.holds(expected, observed, Some(&range)))
             }
+            Fold::Default if self.conditions.leads_elsewhere() => {
+                let value = self.conditions.value(path, root).cloned().map(Argument::Value);
+                fold.holds(expected, observed, value.as_ref())
+            }
             _ => fold.holds(expected, observed, self.value.as_ref()),
         })
     }
@@ -316,13 +341,7 @@ impl Compiled {
     /// What stands beside the value at `path` as the least and the most.
     fn range(&self, path: &[String], root: &Node) -> Option<Argument> {
         let (least, most) = self.between.as_ref()?;
-        let mut parent = root;
-        for segment in path.get(..path.len().checked_sub(1)?)? {
-            parent = match parent {
-                Node::Array(items) => items.get(segment.parse::<usize>().ok()?)?,
-                object => object.get(segment)?,
-            };
-        }
+        let parent = beside::at(root, path.get(..path.len().checked_sub(1)?)?)?;
         let number = |name: &str| match parent.get(name)? {
             Node::Number(number) => number.to_string().parse::<f64>().ok(),
             Node::String(text) => text.parse().ok(),
@@ -389,5 +408,39 @@ mod tests {
         assert_eq!(ask("4"), Some(Fold::Band));
         assert_eq!(ask("5"), None);
         assert_eq!(folds.fold("/g/desired", Some(&node("2")), Some(&node("4"))), None);
+    }
+
+    #[test]
+    fn conditions_look_beside_the_value() {
+        let rules = [
+            r#"{"type":"t","path":"/ports/*/target","folds":["default"],"beside":"port"}"#,
+            r#"{"type":"t","path":"/requests/*","folds":["default"],"beside":"../limits/*"}"#,
+            r#"{"type":"t","path":"/pull","folds":["default"],"value":"A","where":{"image":"^a$"}}"#,
+            r#"{"type":"t","path":"/pull","folds":["default"],"value":"B","where":{"/image":"."},"unless":{"image":"^a$"}}"#,
+            r#"{"type":"t","path":"/ip","folds":["managed"],"observed":"^[0-9.]+$"}"#,
+        ];
+        let rules = FoldRules::with(rules.map(rule).to_vec(), Vec::new()).unwrap();
+        let folds = rules.of(Normalise::Standard, Dialect::Native, "t");
+        let ask = |root: &str, path: &str, observed: &str| {
+            folds.fold_in(path, None, Some(&node(observed)), Some(&node(root))).is_some()
+        };
+        let root =
+            r#"{"image":"a","ports":[{"port":1},{"port":2}],"limits":{"cpu":1},"requests":{}}"#;
+        assert!(ask(root, "/ports/1/target", "2"));
+        assert!(!ask(root, "/ports/1/target", "1"));
+        assert!(ask(root, "/requests/cpu", "1"));
+        assert!(!ask(root, "/requests/memory", "1"));
+        assert!(ask(root, "/pull", r#""A""#));
+        assert!(!ask(root, "/pull", r#""B""#));
+        assert!(ask(r#"{"image":"b"}"#, "/pull", r#""B""#));
+        assert!(!ask(r#"{"image":"b"}"#, "/pull", r#""A""#));
+        assert!(!ask("{}", "/pull", r#""B""#), "nothing stands there that could fit");
+        assert!(ask(root, "/ip", r#""10.0.0.1""#));
+        assert!(!ask(root, "/ip", r#""None""#));
+        assert!(folds.fold("/pull", None, Some(&node(r#""A""#))).is_none(), "seen from nowhere");
+        let bad = rule(r#"{"type":"t","path":"/a","folds":["managed"],"observed":"("}"#);
+        assert!(matches!(FoldRules::with(vec![bad], vec![]), Err(RuleError::Condition(..))));
+        let unknown = r#"{"type":"t","path":"/a","folds":[],"wher":{}}"#;
+        assert!(serde_json::from_str::<FoldRule>(unknown).is_err());
     }
 }

@@ -7,6 +7,7 @@
 
 mod events;
 mod object;
+mod secret;
 
 use deployforge_model::{Presence, RejectCode};
 use serde_json::value::RawValue;

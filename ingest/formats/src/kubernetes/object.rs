@@ -12,7 +12,7 @@ use deployforge_model::{Dialect, Observation, Presence, ResourceKey};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::refuse_template;
+use super::{refuse_template, secret};
 use crate::json::{self, Members, ObjectWriter};
 use crate::options::Side;
 use crate::refusal::{Refusal, check_key};
@@ -32,14 +32,15 @@ const VOLATILE: [&str; 8] = [
     "uid",
 ];
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const SECRET: &str = "Secret";
 
-/// Annotations that tools keep.
-const BOOKKEEPING: [&str; 2] = [LAST_APPLIED, "deployment.kubernetes.io/revision"];
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Table {
+    /// Annotations that tools, the server and its controllers keep.
+    bookkeeping: BTreeSet<String>,
     /// Types that stand in a namespace, `default` where none is given.
     namespaced: BTreeSet<String>,
 }
@@ -137,11 +138,11 @@ impl<'a> Object<'a> {
                     sink.note(Note::LastApplied, 1);
                     let applied = Members::parse(text.trim())?;
                     applied.unique("what was last applied")?;
-                    state_of(&applied, &self.added, granted)?
+                    self.state_of(&applied, granted)?
                 }
-                None => state_of(self.members, &self.added, granted)?,
+                None => self.state_of(self.members, granted)?,
             };
-            if self.resource_type == "Secret" {
+            if self.resource_type == SECRET {
                 sensitive = vec!["/data".to_owned(), "/stringData".to_owned()];
             }
         }
@@ -159,6 +160,32 @@ impl<'a> Object<'a> {
         version.filter(|version| {
             sink.options.side == Side::Observed && i64::try_from(*version).is_ok()
         })
+    }
+
+    /// The object without what changes by itself.
+    fn state_of(&self, members: &Members<'_>, granted: Option<&str>) -> Result<Vec<u8>, Refusal> {
+        let mut state = ObjectWriter::with_capacity(1024);
+        state.members(&self.added);
+        let granted = granted.filter(|member| members.get(member).is_none());
+        if let Some(member) = granted {
+            state.member(member, b"[]");
+        }
+        let data = if self.resource_type == SECRET { secret::data_of(members)? } else { None };
+        if let Some(data) = &data {
+            state.member("data", data);
+        }
+        for (key, value) in members.iter() {
+            match key {
+                _ if granted == Some(key) => {}
+                "data" | "stringData" if data.is_some() => {}
+                "status" => {}
+                "metadata" if json::is_object(value) => {
+                    state.member(key, &metadata_of(value)?);
+                }
+                _ => state.member(key, value.get().as_bytes()),
+            }
+        }
+        Ok(state.finish())
     }
 
     /// What was last applied, where that is asked for.
@@ -205,7 +232,6 @@ pub(super) fn resource_type(kind: &str, api: &str) -> String {
     }
 }
 
-/// The object without what changes by itself.
 /// What grants access: where the declaration leaves it out it declares that there is none, so that what
 /// someone adds is found.
 const GRANTS: [(&str, &str); 4] = [
@@ -214,26 +240,6 @@ const GRANTS: [(&str, &str); 4] = [
     ("RoleBinding.rbac.authorization.k8s.io", "subjects"),
     ("ClusterRoleBinding.rbac.authorization.k8s.io", "subjects"),
 ];
-
-fn state_of(members: &Members<'_>, added: &str, granted: Option<&str>) -> Result<Vec<u8>, Refusal> {
-    let mut state = ObjectWriter::with_capacity(1024);
-    state.members(added);
-    let granted = granted.filter(|member| members.get(member).is_none());
-    if let Some(member) = granted {
-        state.member(member, b"[]");
-    }
-    for (key, value) in members.iter() {
-        match key {
-            _ if granted == Some(key) => {}
-            "status" => {}
-            "metadata" if json::is_object(value) => {
-                state.member(key, &metadata_of(value)?);
-            }
-            _ => state.member(key, value.get().as_bytes()),
-        }
-    }
-    Ok(state.finish())
-}
 
 fn metadata_of(raw: &RawValue) -> Result<Vec<u8>, Refusal> {
     let mut metadata = ObjectWriter::with_capacity(256);
@@ -248,7 +254,8 @@ fn metadata_of(raw: &RawValue) -> Result<Vec<u8>, Refusal> {
         let annotations = Members::parse(value.get())?;
         let mut kept = ObjectWriter::with_capacity(value.get().len());
         let mut count = 0;
-        for (key, value) in annotations.iter().filter(|(key, _)| !BOOKKEEPING.contains(key)) {
+        for (key, value) in annotations.iter().filter(|(key, _)| !TABLE.bookkeeping.contains(*key))
+        {
             kept.member(key, value.get().as_bytes());
             count += 1;
         }
@@ -267,6 +274,7 @@ mod tests {
     #[test]
     fn the_table_is_valid() {
         assert!(TABLE.namespaced.contains("Deployment.apps"));
+        assert!(TABLE.bookkeeping.contains(LAST_APPLIED));
         assert!(!TABLE.namespaced.contains("ClusterRole.rbac.authorization.k8s.io"));
     }
 

@@ -285,3 +285,36 @@ fn events_carry_objects() {
     let outcome = observed(&audit("get", &format!(r#","responseObject":{pod}"#)));
     assert_eq!(outcome.only().observed_at.unwrap().to_string(), "2023-01-02T03:04:05.678901Z");
 }
+
+/// Texts of a Secret were drift against the object that the server made of them.
+#[test]
+fn texts_of_a_secret_are_written_into_its_data() {
+    let secret = |text: &str| {
+        let head = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","namespace":"n"}"#;
+        let outcome = observed(&format!("{head},{text}}}"));
+        let found = outcome.only();
+        assert_eq!(found.sensitive, ["/data", "/stringData"]);
+        let state = state(found);
+        assert!(state.get("stringData").is_none(), "{state}");
+        state["data"].clone()
+    };
+    let both = r#""data":{"a":"eA==","b":"eQ=="},"stringData":{"b":"hunter2","c":"\u00fc"}"#;
+    assert_eq!(secret(both), json!({"a": "eA==", "b": "aHVudGVyMg==", "c": "w7w="}));
+    assert_eq!(secret(r#""stringData":{"b":""},"data":null"#), json!({"b": ""}));
+    assert_eq!(secret(r#""data":{"a":"aHVu\ndGVyMg==\n"}"#), json!({"a": "aHVudGVyMg=="}));
+    let twice = r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"a":"1","a":"2"}}"#;
+    assert_eq!(observed(twice).rejects().len(), 1);
+    // Of another kind it is a member as any.
+    let other =
+        r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"s"},"stringData":{"a":"1"}}"#;
+    assert_eq!(state(observed(other).only())["stringData"], json!({"a": "1"}));
+}
+
+#[test]
+fn what_controllers_note_is_left_out() {
+    let outcome = observed(
+        r#"{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"c","namespace":"n","annotations":
+            {"pv.kubernetes.io/bind-completed":"yes","volume.kubernetes.io/selected-node":"n1"}}}"#,
+    );
+    assert!(state(outcome.only())["metadata"].get("annotations").is_none());
+}
