@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use deployforge_maps::stack_member;
 use deployforge_model::{
     BaselineKind, Dialect, Frame, Key128, ObservationBatch, Scope, Seed, Timestamp, UnknownReason,
 };
@@ -352,12 +353,14 @@ impl Comparator {
         let maps = &self.context.settings.maps;
         let mut others = self.dialects.iter().filter(|of| **of != dialect).peekable();
         others.peek()?;
-        let (parts, names) = match routable {
-            Routable::Frame(frame) => (frame.parts(row), vec![frame.alias(row)]),
+        let (parts, mut names, state) = match routable {
+            Routable::Frame(frame) => {
+                (frame.parts(row), vec![frame.alias(row)], frame.state(row).text)
+            }
             Routable::Batch(batch) => {
                 let observation = batch.row(row);
                 let [_, parts @ ..] = observation.parts();
-                (parts, observation.aliases().collect())
+                (parts, observation.aliases().collect(), observation.state)
             }
         };
         let [account, region, resource_type, id] = parts;
@@ -365,6 +368,9 @@ impl Comparator {
         if !others.any(|of| maps.speaks(*of, kind)) {
             return None;
         }
+        let of_stack = self.dialects.contains(&Dialect::CloudFormation);
+        let member = if of_stack { stack_member(state) } else { None };
+        names.extend(member.as_deref());
         let kinds = self.kinds.get_or_init(|| Aliases::of_kinds(&self.context));
         let mut names = std::iter::once(id).chain(names).filter(|name| !name.is_empty());
         let found = names.find_map(|name| {

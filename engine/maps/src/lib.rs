@@ -18,7 +18,9 @@ mod apart;
 mod data;
 mod names;
 mod shape;
+mod stack;
 
 pub use align::{Aligned, Unmatched};
 pub use data::{Kind, KindRule, MapError, Maps, SharedMaps};
 pub use shape::Shape;
+pub use stack::stack_member;
