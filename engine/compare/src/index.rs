@@ -217,7 +217,7 @@ impl Aliases {
             let elsewhere =
                 |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
             if of.dialect() == dialect
-                || elsewhere(its_account, account)
+                || (elsewhere(its_account, account) && !is_other_name(its_account, account))
                 || elsewhere(its_region, region)
             {
                 continue;
@@ -251,6 +251,13 @@ impl Aliases {
 }
 
 /// The hash of a name among the resources of one kind.
+/// Whether one is a number and the other none: Google knows a project by its id and by its number, and
+/// the two do not tell each other.
+fn is_other_name(one: &str, other: &str) -> bool {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(one) != is_number(other)
+}
+
 fn kind_hash(context: &Context, kind: usize, name: &str) -> u64 {
     context.seed.mix(context.seed.text(name.as_bytes()), kind as u64 + 1)
 }

@@ -135,6 +135,9 @@ impl Resource<'_> {
             let link = self.data.and_then(|data| data.peek(field)).filter(|link| is_link(link));
             aliases.extend(link.map(String::from));
         }
+        if self.suffix.is_empty() {
+            aliases.extend(relative_name(self.name).map(str::to_owned));
+        }
         aliases.retain(|alias| *alias != key.id);
         aliases.dedup();
         sink.tally.loose += 1;
@@ -224,6 +227,17 @@ pub(crate) fn full_name(service: &str, name: &str) -> Option<String> {
     let path = name.trim_start_matches('/');
     let known = service.ends_with(".googleapis.com");
     (known && names::is_relative(path)).then(|| names::full(service, path))
+}
+
+/// A full name without its service, as Terraform's ids have it.
+fn relative_name(full: &str) -> Option<&str> {
+    let (_, name) = full.strip_prefix("//")?.split_once('/')?;
+    (!name.is_empty()).then_some(name)
+}
+
+/// The relative name that a link ends with: what follows the version of the service.
+pub(crate) fn name_of_link(link: &str) -> Option<String> {
+    names::Call::of_link(link).map(|call| call.path).filter(|path| !path.is_empty())
 }
 
 /// The region of a place: of a zone, its region; of what is everywhere, none.

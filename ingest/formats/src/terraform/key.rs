@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::provider::Provider;
 use crate::arn::Arn;
+use crate::google;
 use crate::json::{self, Members};
 use crate::refusal::{KEY_BYTES, Refusal, check_key};
 use crate::sink::{Note, Sink};
@@ -58,7 +59,7 @@ impl Keyed<'_> {
         let place = match provider.as_str() {
             "aws" => self.aws(&members, arn.as_deref()),
             "azure" => azure(&members, id.as_deref()),
-            "google" => google(&members, id.as_deref()),
+            "google" => in_google(&members, id.as_deref()),
             _ => Place::default(),
         };
         let account = place.account.or(defaults.account).unwrap_or_default();
@@ -74,7 +75,12 @@ impl Keyed<'_> {
         let key = ResourceKey::new(&provider, &account, &region, self.resource_type, &name);
         check_key(&key)?;
         let mut aliases = Vec::new();
-        for alias in [arn, id, Some(self.address.to_owned())].into_iter().flatten() {
+        let of_google = match provider.as_str() {
+            "google" => self.google_names(&members, id.as_deref()),
+            _ => Vec::new(),
+        };
+        let own = [arn, id, Some(self.address.to_owned())].into_iter().flatten();
+        for alias in own.chain(of_google) {
             if alias != key.id && !aliases.contains(&alias) {
                 aliases.push(alias);
             }
@@ -87,6 +93,28 @@ impl Keyed<'_> {
     fn own(&self, members: &Members<'_>, what: &str) -> Option<String> {
         let (_, noun) = self.resource_type.strip_prefix("aws_")?.split_once('_')?;
         word(members, &format!("{noun}_{what}"))
+    }
+
+    /// By which names else Google knows it: ids lack the service, and where they lack the project or
+    /// say another word than assets do, a link or another attribute tells.
+    fn google_names(&self, members: &Members<'_>, id: Option<&str>) -> Vec<String> {
+        let link = word(members, "self_link");
+        let of_link = link.as_deref().and_then(google::name_of_link);
+        let numbered = |list: &str, number: &str| {
+            word(members, number).map(|number| format!("{list}/{number}"))
+        };
+        let other = match (self.resource_type, id) {
+            ("google_project", _) => numbered("projects", "number"),
+            ("google_service_account", Some(id)) => {
+                id.rsplit_once('/').and_then(|(list, _)| numbered(list, "unique_id"))
+            }
+            // A cluster of one zone, whose asset says so.
+            (_, Some(id)) if self.resource_type.starts_with("google_container_") => {
+                Some(id.replacen("/locations/", "/zones/", 1)).filter(|other| other != id)
+            }
+            _ => None,
+        };
+        [link, of_link, other].into_iter().flatten().collect()
     }
 
     fn aws(&self, members: &Members<'_>, arn: Option<&str>) -> Place {
@@ -121,7 +149,7 @@ fn azure(members: &Members<'_>, id: Option<&str>) -> Place {
     Place { account, region: region.filter(|_| !global), global }
 }
 
-fn google(members: &Members<'_>, id: Option<&str>) -> Place {
+fn in_google(members: &Members<'_>, id: Option<&str>) -> Place {
     let account =
         word(members, "project").or_else(|| id.and_then(|id| after(id, "projects", false)));
     let last = |text: String| text.rsplit('/').next().unwrap_or_default().to_lowercase();
@@ -132,7 +160,7 @@ fn google(members: &Members<'_>, id: Option<&str>) -> Place {
     };
     let region = word(members, "region")
         .or_else(|| word(members, "location"))
-        .map(last)
+        .map(|place| google::region_of(&last(place)))
         .filter(|region| !region.is_empty())
         .or_else(zone);
     let global = region.is_none() || region.as_deref() == Some("global");
