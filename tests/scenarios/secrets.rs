@@ -31,6 +31,8 @@ fn state(mark: &str) -> Value {
         "logins": [{"user": "a", "password": secret(12)}, {"user": "b", "password": secret(13)}],
         "password": [secret(14)],
         "adminPassword": {"value": secret(15)},
+        "cut": format!(r#"[{{"name":"DB_PASSWORD","value":"{}"}},"#, secret(16)),
+        "escaped": format!(r#"{{"pass\u0077ord":"{}","#, secret(17)),
     })
 }
 
@@ -45,6 +47,9 @@ fn terraform(mark: &str, serial: u64) -> Value {
             json!({"id": "/app/x", "type": "SecureString", "value": secret(3)}),
         ),
         ("custom_thing", "t", json!({"id": "t-1", "data": {"odd": secret(4), "n": 5}})),
+        ("custom_thing", "g", json!({"id": "g-1", "odd": secret(7)})),
+        ("custom_thing", "h", json!({"id": "h-1", "odd": [{"a": secret(8)}]})),
+        ("custom_thing", "i", json!({"id": "i-1", "odd": [{"a": secret(9)}]})),
     ];
     let mut state = terraform_state("l", serial, &list);
     state["resources"][2]["instances"][0]["sensitive_attributes"] =
@@ -52,6 +57,14 @@ fn terraform(mark: &str, serial: u64) -> Value {
     state["resources"][3]["instances"][0]["sensitive_attributes"] = json!([[
         {"type": "get_attr", "value": "data"},
         {"type": "index", "value": {"value": "odd", "type": "string"}},
+    ]]);
+    // What cannot be read covers everything, and what is left of a path all that it leads to.
+    state["resources"][4]["instances"][0]["sensitive_attributes"] = json!("garbage");
+    state["resources"][5]["instances"][0]["sensitive_attributes"] = json!([[]]);
+    state["resources"][6]["instances"][0]["sensitive_attributes"] = json!([[
+        {"type": "get_attr", "value": "odd"},
+        {"type": "index", "value": {"value": 0.0, "type": "number"}},
+        {"type": "get_attr", "value": "a"},
     ]]);
     state["outputs"] = json!({"o": {"value": secret(5), "type": "string", "sensitive": true}});
     state["resources"][0]["instances"][0]["private"] = json!(secret(6));
@@ -104,7 +117,9 @@ fn gather() -> (Lab, Vec<(String, String)>) {
     run(&["baseline", "import", "b", "now"]);
     run(&["baseline", "import", "bad", "base", "broken.ndjson"]);
     run(&["baseline", "show", "b", "--format", "json"]);
-    for id in ["native", "event", "db", "cluster", "db-1", "none", "/app/x", "t-1"] {
+    for id in
+        ["native", "event", "db", "cluster", "db-1", "none", "/app/x", "t-1", "g-1", "h-1", "i-1"]
+    {
         run(&["baseline", "show", "b", "--resource", id]);
     }
     run(&["baseline", "list", "--format", "json"]);

@@ -8,7 +8,7 @@
 use deployforge_model::Seed;
 
 use crate::hash;
-use crate::node::Node;
+use crate::node::{Keyed, Node};
 use crate::trie::Id;
 
 /// One unit of a state.
@@ -119,13 +119,19 @@ pub fn fingerprint(seed: &Seed, units: usize, sum: u64) -> u64 {
 impl Node {
     /// A 64-bit hash of the meaning. An element of a set is hashed whole before the elements' hashes
     /// are summed, so that leaves cannot be swapped between elements. A keyed list is hashed as the
-    /// set of its elements, which it is.
+    /// set of its elements, which it is, or as the array where its order is told.
     pub fn hash(&self, seed: &Seed) -> u64 {
         let set = |length: usize, elements: &mut dyn Iterator<Item = &Self>| {
             let sum = elements.fold(0u64, |sum, element| {
                 sum.wrapping_add(hash::set_step(seed, element.hash(seed)))
             });
             hash::set(seed, length, sum)
+        };
+        let ordered = |length: usize, elements: &mut dyn Iterator<Item = &Self>| {
+            let all = elements.fold(hash::ORDERED, |all, element| {
+                hash::ordered_step(seed, all, element.hash(seed))
+            });
+            hash::ordered(seed, length, all)
         };
         match self {
             Self::Null => hash::null(seed),
@@ -134,15 +140,11 @@ impl Node {
             Self::String(text) => hash::string(seed, text.as_bytes()),
             Self::Secret(secret) => hash::secret(seed, &secret.hmac),
             Self::Unresolved(reason) => hash::unresolved(seed, reason),
-            Self::Array(items) => {
-                let all = items.iter().fold(hash::ORDERED, |all, item| {
-                    hash::ordered_step(seed, all, item.hash(seed))
-                });
-                hash::ordered(seed, items.len(), all)
-            }
+            Self::Array(items) => ordered(items.len(), &mut items.iter()),
             Self::Set(items) => set(items.len(), &mut items.iter()),
-            Self::Keyed(keyed) => {
-                set(keyed.entries.len(), &mut keyed.entries.iter().map(|(_, item)| item))
+            Self::Keyed(Keyed { entries, ordered: is_ordered, .. }) => {
+                let items = &mut entries.iter().map(|(_, item)| item);
+                if *is_ordered { ordered(entries.len(), items) } else { set(entries.len(), items) }
             }
             Self::Object(members) => {
                 let sum = members.iter().fold(0u64, |sum, (name, value)| {

@@ -31,7 +31,7 @@ pub enum Node {
     Array(Vec<Node>),
     /// An array without order: sorted by content, so that equality ignores order.
     Set(Vec<Node>),
-    /// An array of objects, each named by a field: sorted by that key.
+    /// An array of objects, each named by a field: sorted by that key, unless its order is told.
     Keyed(Keyed),
     /// An object, its members sorted by name, each name once.
     Object(Vec<(Box<str>, Node)>),
@@ -53,8 +53,10 @@ pub struct Secret {
 pub struct Keyed {
     /// The field that names an element.
     pub key: Box<str>,
-    /// Elements by key, sorted; each the whole element, key field included.
+    /// Elements by key, sorted unless `ordered`; each the whole element, key field included.
     pub entries: Vec<(Box<str>, Node)>,
+    /// Whether the elements stand as they were given, since their order means something too.
+    pub ordered: bool,
 }
 
 impl Keyed {

@@ -155,6 +155,9 @@ impl Redactor {
         })
     }
 
+    /// What a path leads to. Where it cannot be followed (into a text, or to an element of a list by what
+    /// is no number) no one can say what it means: then all there is covered. What it names and is not
+    /// there is no secret.
     fn redact_at(&self, node: &mut Node, segments: &[String]) {
         let Some((first, rest)) = segments.split_first() else {
             self.redact_leaves(node);
@@ -166,12 +169,15 @@ impl Redactor {
                     self.redact_at(value, rest);
                 }
             }
-            Node::Array(items) => {
-                if let Some(item) = first.parse().ok().and_then(|i: usize| items.get_mut(i)) {
-                    self.redact_at(item, rest);
+            Node::Array(items) => match first.parse::<usize>() {
+                Ok(at) => {
+                    if let Some(item) = items.get_mut(at) {
+                        self.redact_at(item, rest);
+                    }
                 }
-            }
-            _ => {}
+                Err(_) => self.redact_leaves(node),
+            },
+            other => self.redact_leaves(other),
         }
     }
 
@@ -301,17 +307,49 @@ impl Redactor {
         }
     }
 
-    /// Whether what looks like the name of a member says secret.
+    /// Whether what looks like the name of a member says secret, or what looks like the value of one that
+    /// holds names.
     fn has_secret_name(&self, text: &str) -> bool {
-        let mut parts = text.split('"').peekable();
+        let text = without_escapes(text);
+        let mut parts = text.split(['"', '\'']).map(str::trim).peekable();
+        let mut names = false;
         while let Some(part) = parts.next() {
-            let is_name = parts.peek().is_some_and(|after| after.trim_start().starts_with(':'));
-            if is_name && self.is_secret_name(part.trim_end_matches('\\')) {
+            let is_name = parts.peek().is_some_and(|after| after.starts_with(':'));
+            if (is_name || names) && self.is_secret_name(part) {
                 return true;
             }
+            // Between a name and a text that is its value there is nothing but a colon.
+            names =
+                matches!(part, "name" | "Name" | "key" | "Key") && is_name || names && part == ":";
         }
         false
     }
+}
+
+/// A text without the backslashes of JSON, however often it was written as JSON in JSON: characters by
+/// number are what they stand for, white space is a space.
+fn without_escapes(text: &str) -> Cow<'_, str> {
+    if !text.contains('\\') {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let escape = rest[at..].trim_start_matches('\\');
+        let number = escape.strip_prefix('u').and_then(|hex| hex.get(..4));
+        let code = number.and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        (out, rest) = match (code, escape.as_bytes().first()) {
+            // Halves of a character beyond these are in no name that says secret.
+            (Some(code), _) => {
+                (out + char::from_u32(code).unwrap_or('?').encode_utf8(&mut [0; 4]), &escape[5..])
+            }
+            (None, Some(b'b' | b'f' | b'n' | b'r' | b't')) => (out + " ", &escape[1..]),
+            (None, _) => (out, escape),
+        };
+    }
+    out.push_str(rest);
+    out.into()
 }
 
 /// What of a text may be JSON that holds something, or JSON of such text.
@@ -360,13 +398,31 @@ mod tests {
             r#"{"password":"planted","password":"x"}"#.to_owned(),
             r#"{"x":NaN,"password" : "planted"}"#.to_owned(),
             format!("[{quoted}"),
+            r#"[{"name":"DB_PASSWORD","value":"planted"},"#.to_owned(),
+            r#"[{"Key" : "DB_PASSWORD" , "Value" : "planted" }"#.to_owned(),
+            r#"[{"value":"planted","name":"DB_PASSWORD"},"#.to_owned(),
+            r#"{"pass\u0077ord":"planted","#.to_owned(),
+            r#"{"pass\u0077ord\u0022:"planted","#.to_owned(),
+            r#"[{"n\u0061me":"DB\u005FPASSWORD","value":"planted"},"#.to_owned(),
+            r#"{"a":"{\"pass\\u0077ord\"\n:\"planted\"","#.to_owned(),
+            r#"["{\"name\":\"DB_PASSWORD\",\"value\":\"planted\"","#.to_owned(),
+            "{'password': 'planted'}".to_owned(),
+            "[{'name': 'DB_PASSWORD', 'value': 'planted'}]".to_owned(),
         ];
         for text in texts {
             let state = serde_json::json!({ "a": text }).to_string();
             let out = redacted(&state, &[]);
             assert!(!out.contains("planted") && out.contains("hmac"), "{state}: {out}");
         }
-        for harmless in [r#"{"a":NaN}"#, "\"quoted\"", "[not json]", r#"say "password" twice"#] {
+        for harmless in [
+            r#"{"a":NaN}"#,
+            "\"quoted\"",
+            "[not json]",
+            r#"say "password" twice"#,
+            r#"{"kind":"password","name":"size","value":"5""#,
+            r#"{"a":"\u00e9\ud83d\ude00\u12"#,
+            r#"{"name":"a","b":["password"]"#,
+        ] {
             let state = serde_json::json!({ "a": harmless }).to_string();
             assert!(!redacted(&state, &[]).contains("hmac"), "{state}");
         }

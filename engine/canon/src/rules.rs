@@ -41,7 +41,8 @@ pub struct ArrayRule {
     #[serde(rename = "as")]
     pub kind: ArrayKind,
     /// For keyed lists: the fields that may name an element, the first that fits is taken. Fields joined
-    /// by `+` name it together, and `field=value` says what stands for one that is not given.
+    /// by `+` name it together, and `field=value` says what stands for one that is not given. Elements
+    /// of an ordered array are then known by name too, and their order is told by itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
 }
@@ -189,7 +190,8 @@ impl TypeRules {
 }
 
 /// Turns arrays into sets and keyed lists where the rules say so. An array that a rule calls keyed
-/// but whose elements are not all named, and named once, is a set: nothing is lost, nothing guessed.
+/// but whose elements are not all named, and named once, is a set, and one that it calls ordered stays an
+/// array: nothing is lost, nothing guessed.
 pub(crate) fn arrange(node: &mut Node, rules: &TypeRules, path: &mut Vec<String>) {
     if rules.rules.is_empty() {
         return;
@@ -214,12 +216,16 @@ pub(crate) fn arrange(node: &mut Node, rules: &TypeRules, path: &mut Vec<String>
             }
             let (kind, keys) = rules.of(path);
             match kind {
-                ArrayKind::Ordered => {}
+                ArrayKind::Ordered => {
+                    if let Some(key) = keys.iter().find(|key| names_all(items, key)) {
+                        *node = keyed(std::mem::take(items), key, true);
+                    }
+                }
                 ArrayKind::Set => *node = set(std::mem::take(items)),
                 ArrayKind::Keyed => {
                     let items = std::mem::take(items);
                     *node = match keys.iter().find(|key| names_all(&items, key)) {
-                        Some(key) => keyed(items, key),
+                        Some(key) => keyed(items, key, false),
                         None => set(items),
                     };
                 }
@@ -272,11 +278,13 @@ fn name_of(item: &Node, key: &str) -> Option<Box<str>> {
     Some(name.into())
 }
 
-fn keyed(items: Vec<Node>, key: &str) -> Node {
+fn keyed(items: Vec<Node>, key: &str, ordered: bool) -> Node {
     let name = |item: &Node| name_of(item, key).unwrap_or_default();
     let mut entries: Vec<_> = items.into_iter().map(|item| (name(&item), item)).collect();
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
-    Node::Keyed(Keyed { key: key.into(), entries })
+    if !ordered {
+        entries.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    Node::Keyed(Keyed { key: key.into(), entries, ordered })
 }
 
 #[cfg(test)]
@@ -332,6 +340,29 @@ mod tests {
         assert!(matches!(tags(r#"{"tags":[{"key":"a"},{"key":"a"}]}"#), Node::Set(_)));
         assert!(matches!(tags(r#"{"tags":["a","b"]}"#), Node::Set(_)));
         assert!(matches!(tags(r#"{"tags":[{"key":"a"},{"key":"b"}]}"#), Node::Keyed(_)));
+    }
+
+    #[test]
+    fn an_ordered_list_with_a_key_has_an_order() {
+        let pod = |env: &str| {
+            let text = format!(r#"{{"spec":{{"containers":[{{"name":"c","env":{env}}}]}}}}"#);
+            let (canon, none) = (Canon::default(), std::iter::empty());
+            let parser = &mut Parser::default();
+            canon.state(parser, Dialect::Kubernetes, "Pod", text.as_bytes(), none).unwrap()
+        };
+        let seed = Seed::new(3);
+        for (a, b) in [
+            (r#"[{"name":"P"},{"name":"X"}]"#, r#"[{"name":"X"},{"name":"P"}]"#),
+            (
+                r#"[{"name":"A","value":"1"},{"name":"A","value":"2"}]"#,
+                r#"[{"name":"A","value":"2"},{"name":"A","value":"1"}]"#,
+            ),
+        ] {
+            let (a, b) = (pod(a), pod(b));
+            assert_ne!(a, b);
+            assert_ne!(a.fingerprint(&seed), b.fingerprint(&seed));
+            assert_ne!(a.root.to_json(), b.root.to_json());
+        }
     }
 
     #[test]

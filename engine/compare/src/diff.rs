@@ -4,6 +4,7 @@
 //! between their common beginning and end. A subtree that appears or goes is one difference at its
 //! root. A fold is asked only where two values differ, at the deepest place where they do.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use deployforge_canon::{Fold, Keyed, Node, TypeFolds};
@@ -196,7 +197,15 @@ impl Walk<'_> {
         }
         match (expected, observed) {
             (Node::Object(a), Node::Object(b)) => self.members(path, a, b),
+            (Node::Keyed(a), Node::Keyed(b)) if a.ordered && b.ordered => self.told(path, a, b),
             (Node::Keyed(a), Node::Keyed(b)) => self.keyed(path, a, b),
+            // Elements of one side could not be named, or not each by another name.
+            (Node::Keyed(a), Node::Array(b)) if !a.entries.is_empty() && !b.is_empty() => {
+                self.ordered(path, &elements(a), b);
+            }
+            (Node::Array(a), Node::Keyed(b)) if !a.is_empty() && !b.entries.is_empty() => {
+                self.ordered(path, a, &elements(b));
+            }
             (Node::Array(a), Node::Array(b)) if !a.is_empty() && !b.is_empty() => {
                 self.ordered(path, a, b);
             }
@@ -381,6 +390,27 @@ impl Walk<'_> {
             None => node,
         };
         self.merge(path, &a.entries, &b.entries, value, false);
+    }
+
+    /// Ordered arrays of named elements: by name, and the order of those that both have by itself.
+    fn told(&mut self, path: &mut String, a: &Keyed, b: &Keyed) {
+        if !a.entries.is_empty() && !b.entries.is_empty() && a.key != b.key {
+            return self.ordered(path, &elements(a), &elements(b));
+        }
+        let names = |of: &Keyed| of.entries.iter().map(|(name, _)| name.clone()).collect();
+        let (in_a, in_b): (HashSet<Box<str>>, HashSet<Box<str>>) = (names(a), names(b));
+        let left = a.entries.iter().map(|(name, _)| name).filter(|name| in_b.contains(*name));
+        let right = b.entries.iter().map(|(name, _)| name).filter(|name| in_a.contains(*name));
+        if left.ne(right) {
+            let (a, b) = (Node::Keyed(a.clone()), Node::Keyed(b.clone()));
+            self.one(path, FindingKind::Reordered, Some(&a), Some(&b));
+        }
+        let sorted = |of: &Keyed| {
+            let mut of = of.clone();
+            of.entries.sort_by(|a, b| a.0.cmp(&b.0));
+            of
+        };
+        self.keyed(path, &sorted(a), &sorted(b));
     }
 
     fn ordered(&mut self, path: &mut String, a: &[Node], b: &[Node]) {

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Colour::Never => anstream::ColorChoice::Never.write_global(),
     }
     start_log(&cli);
+    keep_caught_panics_quiet();
     match commands::run(&cli) {
         Ok(outcome) => outcome.into(),
         Err(CommandError { broken_pipe: true, .. }) => ExitCode::SUCCESS,
@@ -58,6 +59,17 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Damaged tables make the libraries that read them panic; that is caught and told as a reject. What they
+/// say of it is not for the user. Every other panic is shown.
+fn keep_caught_panics_quiet() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !deployforge_formats::expects_panic() {
+            usual(panic);
+        }
+    }));
 }
 
 /// Logs go to stderr; `RUST_LOG` chooses, by default our warnings alone: what a library calls an error

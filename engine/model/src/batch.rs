@@ -46,8 +46,13 @@ const TEXT: [&str; 12] = [
     "collection",
 ];
 
-/// Separates the entries of `aliases` and `sensitive`: neither can hold a newline.
+/// Separates the entries of `aliases`, none of which holds a newline.
 const SEPARATOR: char = '\n';
+
+/// Ends each entry of `sensitive`. A pointer can hold any character, newlines too, and the empty one is
+/// the root: one that got lost on the way would show what it covers. No pointer holds this: its `~` is
+/// followed by a digit.
+const END_OF_POINTER: &str = "~\n";
 
 /// One observation, borrowed from its batch.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +103,7 @@ impl<'a> ObservationRow<'a> {
 
     /// Paths that the source declared sensitive.
     pub fn sensitive(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.sensitive.split(SEPARATOR).filter(|path| !path.is_empty())
+        self.sensitive.split_terminator(END_OF_POINTER)
     }
 }
 
@@ -208,7 +213,7 @@ impl ObservationBatchBuilder {
         self.text[7].append_value(join(&observation.aliases));
         self.text[8].append_value(observation.presence.name());
         self.text[9].append_option(observation.sweep.as_deref());
-        self.text[10].append_value(join(&observation.sensitive));
+        self.text[10].append_value(pointers(&observation.sensitive));
         self.text[11].append_option(observation.collection.as_deref());
         self.observed_at.append_value(observation.observed_at.unwrap_or(now).micros());
         self.version.append_option(observation.version);
@@ -279,9 +284,16 @@ fn join(entries: &[String]) -> String {
     clean.join("\n")
 }
 
+fn pointers(entries: &[String]) -> String {
+    entries.iter().flat_map(|entry| [entry, END_OF_POINTER]).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The root came back as no pointer at all, and what holds a newline was left out.
+    const POINTERS: [&str; 5] = ["", "/a", "/b\n/c", "/\n", "/m~0\n~1"];
 
     #[test]
     fn rows_come_back_as_they_went_in() {
@@ -290,7 +302,7 @@ mod tests {
             version: Some(3),
             presence: Presence::Deleted,
             sweep: Some("s1".to_owned()),
-            sensitive: vec!["/a".to_owned(), "/b".to_owned()],
+            sensitive: POINTERS.map(str::to_owned).to_vec(),
             ..Observation::of(
                 ResourceKey::new("aws", "1", "eu-west-1", "AWS::S3::Bucket", "b"),
                 Dialect::AwsConfig,
@@ -308,7 +320,14 @@ mod tests {
         assert_eq!(row.version, Some(3));
         assert_eq!(row.presence, Presence::Deleted);
         assert_eq!(row.aliases().collect::<Vec<_>>(), ["arn:aws:s3:::b"]);
-        assert_eq!(row.sensitive().count(), 2);
+        assert_eq!(row.sensitive().collect::<Vec<_>>(), POINTERS);
         assert_eq!(row.sweep, Some("s1"));
+        for few in [&[][..], &[String::new()]] {
+            builder.push(
+                &Observation { sensitive: few.to_vec(), ..observation.clone() },
+                Timestamp(5),
+            );
+            assert!(builder.finish().row(0).sensitive().eq(few.iter().map(String::as_str)));
+        }
     }
 }

@@ -96,6 +96,11 @@ pub enum StateError {
     /// A name that cannot be a folder.
     #[error("`{0}` cannot name a baseline: use letters, digits, `-`, `_` and `.`, at most 100")]
     Name(String),
+    /// What only its keys make sense of is there, and they are not.
+    #[error(
+        "{0} holds a history or baselines, and no `keys.json`: what was hashed there can be compared with nothing under other keys. Put the file back from a copy, or name another data directory"
+    )]
+    KeysLost(PathBuf),
     /// The demo's data directory is not for real work, and the other way about.
     #[error("{path} holds {holds}; use another directory with --data-dir, or remove it")]
     Purpose {
@@ -142,6 +147,7 @@ impl DataDir {
             Some(keys) => keys,
             None => match keys::of_folder(root)? {
                 Some(keys) => keys,
+                None if holds_work(root) => return Err(StateError::KeysLost(root.to_owned())),
                 None => keys::make(root, purpose, random)?,
             },
         };
@@ -271,6 +277,13 @@ impl DataDir {
     }
 }
 
+/// Whether something was made in a directory with keys.
+fn holds_work(root: &Path) -> bool {
+    let filled =
+        |name: &str| fs::read_dir(root.join(name)).is_ok_and(|mut all| all.next().is_some());
+    filled("history") || filled("baselines")
+}
+
 /// Writes a file beside its place and renames it into it. `private`: for the owner alone.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8], private: bool) -> Result<(), StateError> {
     let beside = path.with_extension("tmp");
@@ -322,6 +335,26 @@ mod tests {
             assert_eq!(mode & 0o077, 0);
         }
         assert!(!format!("{:?}", first.keys()).contains("0707"));
+    }
+
+    /// New keys were made without a word, and every secret seemed to have changed.
+    #[test]
+    fn keys_that_are_lost_are_not_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        DataDir::create(root, Purpose::Work, &mut fill).unwrap();
+        let keys = fs::read(root.join("keys.json")).unwrap();
+        fs::remove_file(root.join("keys.json")).unwrap();
+        DataDir::create(root, Purpose::Work, &mut fill).expect("nothing was made with them");
+        for name in ["history", "baselines"] {
+            fs::remove_file(root.join("keys.json")).unwrap();
+            fs::create_dir_all(root.join(name).join("x")).unwrap();
+            let lost = DataDir::create(root, Purpose::Work, &mut |_| panic!("no keys are made"));
+            assert!(matches!(lost, Err(StateError::KeysLost(_))));
+            fs::write(root.join("keys.json"), &keys).unwrap();
+            DataDir::create(root, Purpose::Work, &mut |_| panic!("they are there again")).unwrap();
+            fs::remove_dir_all(root.join(name)).unwrap();
+        }
     }
 
     #[test]

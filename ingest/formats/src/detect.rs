@@ -47,7 +47,7 @@ pub(crate) fn read(text: &str, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     let document = format.is_some_and(Format::is_document) || members.has("Records");
     if text.len() > limit && !document {
         let reason = format!(
-            "This record is larger than the limit of {limit} bytes; split it or raise the limit."
+            "This record is larger than the limit of {limit} bytes; split it, or leave out what need not be compared."
         );
         return Err(Refusal::new(RejectCode::TooLarge, reason));
     }

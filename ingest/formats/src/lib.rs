@@ -73,6 +73,7 @@ pub mod terraform;
 pub mod terraform_json;
 mod yaml;
 
+pub use columns::expects_panic;
 pub use ignored::{IgnoreFormat, Ignored, IgnoredRules, ignored_rules};
 pub use lines::{LineReader, Lines, Parsed};
 pub use options::{Format, KeyDefaults, Limits, ReadOptions, Side, UnknownFormat, split_prefix};

@@ -106,12 +106,13 @@ fn read_observation(
     if address.as_ref().is_some_and(|address| address.len() > KEY_BYTES) {
         return Err(Refusal::Wrong { field: "address", want: "at most 4096 bytes" });
     }
-    let version = members.unsigned("version")?;
-    if version.is_some_and(|version| version > i64::MAX as u64) {
-        // A column holds no more.
-        let want = "a whole number from 0 to 9223372036854775807";
-        return Err(Refusal::Wrong { field: "version", want });
-    }
+    // A column holds no more than `i64` does.
+    let want = "a whole number from 0 to 9223372036854775807";
+    let wrong = Refusal::Wrong { field: "version", want };
+    let version = match members.unsigned("version") {
+        Ok(version) if version.is_none_or(|version| i64::try_from(version).is_ok()) => version,
+        _ => return Err(wrong),
+    };
     Ok(Observation {
         address,
         aliases: read_aliases(members)?,

@@ -24,7 +24,7 @@ pub(crate) enum Refusal {
     #[error("The key `{key}` is given twice in {what}, so it is not clear which one counts.")]
     Twice { key: String, what: &'static str },
     /// JSON text within JSON text, or brackets, beyond the limit.
-    #[error("This is nested deeper than the limit of {limit}; flatten it or raise the limit.")]
+    #[error("This is nested deeper than the limit of {limit}; flatten it before it is read here.")]
     TooDeep { limit: usize },
     /// A record that could be read but isn't.
     #[error("{reason}")]

@@ -141,7 +141,7 @@ fn change(
                         let (mut entries, mut members) = (keyed.entries.clone(), members.clone());
                         members[member].1 = part;
                         entries[at].1 = Node::Object(members);
-                        whole(Node::Keyed(Keyed { key: keyed.key.clone(), entries }))
+                        whole(Node::Keyed(Keyed { entries, ..keyed.clone() }))
                     };
                     let path = match keyed.value_field() {
                         Some(_) => entry.clone(),

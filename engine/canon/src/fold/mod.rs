@@ -339,6 +339,13 @@ mod tests {
             (Fold::Duration, r#""PT1M30S""#, "90", true),
             (Fold::Duration, r#""PT1M30S""#, "91", false),
             (Fold::Duration, r#""1h""#, r#""60m""#, true),
+            // Each part is a number that fits, and their sum is none.
+            (
+                Fold::Duration,
+                r#""P1900000000000000000000000DT40000000000000000000000000H""#,
+                r#""PT1H""#,
+                false,
+            ),
             (Fold::Rate, r#""rate(60 minutes)""#, r#""rate(1 hour)""#, true),
             (Fold::Rate, r#""rate(61 minutes)""#, r#""rate(1 hour)""#, false),
             (

@@ -369,6 +369,35 @@ mod tests {
         assert!(FoldRules::with(built_in.rules.clone(), Vec::new()).is_ok());
     }
 
+    /// Rules for any depth folded what users had called so: a variable, an action of a workflow.
+    #[test]
+    fn what_is_volatile_stands_where_providers_put_it() {
+        let rules = FoldRules::default();
+        let ask = |dialect, kind: &str, path: &str| {
+            let folds = rules.of(Normalise::Standard, dialect, kind);
+            folds.fold(path, Some(&node("\"x\"")), Some(&node("\"y\"")))
+        };
+        let google = |kind: &str, path: &str| ask(Dialect::Google, kind, path);
+        let azure = |kind: &str, path: &str| ask(Dialect::Azure, kind, path);
+        for found in [
+            google("run.googleapis.com/Service", "/etag"),
+            google("compute.googleapis.com/Instance", "/networkInterfaces/0/fingerprint"),
+            azure("microsoft.logic/workflows", "/etag"),
+            azure("microsoft.network/virtualnetworks", "/properties/subnets/0/etag"),
+        ] {
+            assert_eq!(found, Some(Fold::Volatile));
+        }
+        for found in [
+            google("cloudfunctions.googleapis.com/Function", "/environmentVariables/etag"),
+            google("cloudfunctions.googleapis.com/Function", "/environmentVariables/fingerprint"),
+            google("compute.googleapis.com/Instance", "/labels/fingerprint"),
+            azure("microsoft.logic/workflows", "/properties/definition/actions/etag"),
+            azure("microsoft.network/virtualnetworks", "/tags/etag"),
+        ] {
+            assert_eq!(found, None);
+        }
+    }
+
     #[test]
     fn rules_are_asked_in_order_where_they_fit() {
         let rules = vec![

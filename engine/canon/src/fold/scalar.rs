@@ -155,10 +155,8 @@ fn duration_of(node: &Node) -> Option<i128> {
     };
     if let Some(iso) = text.strip_prefix('P') {
         let (days, time) = iso.split_once('T').unwrap_or((iso, ""));
-        return Some(
-            parts(days, &[("D", 86_400), ("W", 604_800)])?
-                + parts(time, &[("H", 3600), ("M", 60), ("S", 1)])?,
-        );
+        let days = parts(days, &[("D", 86_400), ("W", 604_800)])?;
+        return days.checked_add(parts(time, &[("H", 3600), ("M", 60), ("S", 1)])?);
     }
     if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         return parts(&format!("{text}s"), &[("s", 1)]);

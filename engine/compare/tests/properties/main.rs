@@ -3,6 +3,7 @@
 mod generate;
 mod handover;
 mod lanes;
+mod secrets;
 mod streams;
 mod successions;
 mod trees;

@@ -20,7 +20,7 @@ use crate::generate::{Shuffle, TYPE, group, node, shuffle};
 const SEED: u64 = 9;
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000);
 
-fn observation(id: usize, version: u64, state: Option<String>) -> Observation {
+pub(crate) fn observation(id: usize, version: u64, state: Option<String>) -> Observation {
     Observation {
         observed_at: Some(Timestamp(NOW.0 - 1_000_000 + version as i64)),
         version: Some(version),
@@ -34,11 +34,11 @@ fn observation(id: usize, version: u64, state: Option<String>) -> Observation {
     }
 }
 
-fn baseline(states: &[Value]) -> Baseline {
+fn baseline(declared: &[Observation]) -> Baseline {
     let canon = Canon::default();
     let mut builder = BaselineBuilder::new(&canon, SEED);
-    for (id, state) in states.iter().enumerate() {
-        builder.add(&observation(id, 0, Some(state.to_string()))).expect("a state");
+    for one in declared {
+        builder.add(one).expect("a state");
     }
     let kind = BaselineKind::Recorded;
     builder.build(BaselineInfo {
@@ -51,6 +51,11 @@ fn baseline(states: &[Value]) -> Baseline {
 }
 
 pub(crate) fn comparator(states: &[Value]) -> Comparator {
+    let one = |(id, state): (usize, &Value)| observation(id, 0, Some(state.to_string()));
+    comparator_of(&states.iter().enumerate().map(one).collect::<Vec<_>>())
+}
+
+pub(crate) fn comparator_of(declared: &[Observation]) -> Comparator {
     let settings = Settings {
         seed: SEED,
         hash_key: [1; 32],
@@ -64,7 +69,7 @@ pub(crate) fn comparator(states: &[Value]) -> Comparator {
         tier: Tier::Full,
         text_bytes: u64::MAX,
     };
-    Comparator::new(settings, vec![baseline(states)])
+    Comparator::new(settings, vec![baseline(declared)])
 }
 
 pub(crate) fn origin() -> BatchOrigin {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use deployforge_canon::{Flat, Node};
+use deployforge_canon::{Canon, Flat, Node, Parser};
 use deployforge_compare::{Comparison, DiffOptions, Difference, compare};
-use deployforge_model::{FindingKind, Mode, Seed};
+use deployforge_model::{Dialect, FindingKind, Mode, Seed};
 use deployforge_policy::Policy;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -179,4 +179,37 @@ proptest! {
         let paths: BTreeSet<&str> = found.differences.iter().map(|one| one.path.as_str()).collect();
         prop_assert_eq!(paths.len(), found.differences.len(), "one finding a path: {:?}", found.differences);
     }
+}
+
+/// What is told of two containers' variables, as paths and kinds.
+fn told(expected: &str, observed: &str) -> Vec<String> {
+    let pod = |env: &str| {
+        let text =
+            format!(r#"{{"spec":{{"containers":[{{"name":"c","image":"i","env":{env}}}]}}}}"#);
+        let (canon, none) = (Canon::default(), std::iter::empty());
+        let parser = &mut Parser::default();
+        let state = canon.state(parser, Dialect::Kubernetes, "Pod", text.as_bytes(), none);
+        state.expect("a state").root
+    };
+    let (a, b) = (pod(expected), pod(observed));
+    let options = DiffOptions::default();
+    let found = compare(&a, &b, options, &Policy::default(), "Pod").differences;
+    let below = |path: &str| path.trim_start_matches("/spec/containers/c/env").to_owned();
+    found.iter().map(|one| format!("{} {}", below(&one.path), one.kind)).collect()
+}
+
+/// Variables may refer to those before them, and the last of one name counts.
+#[test]
+fn an_order_that_is_told_beside_what_changed() {
+    let p = r#"{"name":"P","value":"1"}"#;
+    let (x, y) = (r#"{"name":"X","value":"$(P)/bin"}"#, r#"{"name":"X","value":"/bin"}"#);
+    let list = |items: &[&str]| format!("[{}]", items.join(","));
+    assert_eq!(told(&list(&[p, x]), &list(&[x, p])), [" reordered"]);
+    assert_eq!(told(&list(&[p, x]), &list(&[y, p])), [" reordered", "/X changed"]);
+    assert_eq!(told(&list(&[p, x]), &list(&[r#"{"name":"A","value":"0"}"#, p, x])), ["/A added"]);
+    assert_eq!(told(&list(&[p, x]), &list(&[x])), ["/P removed"]);
+    assert_eq!(told(&list(&[]), &list(&[x])), ["/X added"]);
+    // Two of one name have places, and no names.
+    assert_eq!(told(&list(&[x, y]), &list(&[y, x])), [" reordered"]);
+    assert_eq!(told(&list(&[x, y]), &list(&[x])), ["/1 removed"]);
 }

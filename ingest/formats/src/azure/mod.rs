@@ -107,7 +107,8 @@ pub(crate) fn state(members: &Members<'_>) -> Result<Vec<u8>, Refusal> {
     let mut first = true;
     for (name, value) in Members::parse(raw.get())?.iter() {
         let empty = matches!(value.get(), "null" | "\"\"");
-        if (empty && ENVELOPE.contains(&name)) || is_mark(name, value) {
+        let mark = matches!(name, "etag" | "provisioningState") && value.get().starts_with('"');
+        if (empty && ENVELOPE.contains(&name)) || mark {
             continue;
         }
         out.extend_from_slice(if first { b"" } else { b"," });
@@ -123,13 +124,9 @@ pub(crate) fn state(members: &Members<'_>) -> Result<Vec<u8>, Refusal> {
     Ok(out)
 }
 
-/// Whether a member tells the version of what holds it, or how its last change went.
-fn is_mark(name: &str, value: &RawValue) -> bool {
-    matches!(name, "etag" | "provisioningState") && value.get().starts_with('"')
-}
-
-/// Copies a value without the marks of parts of resources. The recursion is as deep as the text, which
-/// is limited.
+/// Copies a value without the marks of parts of resources: the version of a part, which has an id, and how
+/// its last change went, which its properties say. Elsewhere these are names that users chose. The
+/// recursion is as deep as the text, which is limited.
 fn copy(name: &str, value: &RawValue, out: &mut Vec<u8>) -> Result<(), Refusal> {
     if name == "tags" {
         out.extend_from_slice(value.get().as_bytes());
@@ -137,6 +134,11 @@ fn copy(name: &str, value: &RawValue, out: &mut Vec<u8>) -> Result<(), Refusal> 
         out.push(b'{');
         let mut first = true;
         let members = Members::parse(value.get())?;
+        let is_part = members.get("id").and_then(json::text_of).is_some_and(|id| is_id(&id));
+        let is_mark = |of: &str, value: &RawValue| {
+            let said = is_part && of == "etag" || name == "properties" && of == "provisioningState";
+            said && value.get().starts_with('"')
+        };
         for (name, value) in members.iter().filter(|(name, value)| !is_mark(name, value)) {
             out.extend_from_slice(if first { b"" } else { b"," });
             first = false;
@@ -248,11 +250,12 @@ mod tests {
     #[test]
     fn states_have_no_envelope_and_no_marks() {
         let text = r#"{"id":"/x","name":"n","type":"a/b","location":"West US","etag":"e","plan":null,"kind":"","tags":{"etag":"mine"},
-            "tenantId":"t","properties":{"provisioningState":"Succeeded","n":1.50,"subnets":[{"etag":"W/x","properties":{"provisioningState":"Updating"}}]}}"#;
+            "tenantId":"t","properties":{"provisioningState":"Succeeded","n":1.50,"subnets":[{"id":"/subscriptions/s/x","etag":"W/x","properties":{"provisioningState":"Updating"}}],
+            "definition":{"actions":{"etag":"mine","provisioningState":"mine"}}}}"#;
         let state = state(&Members::parse(text).unwrap()).unwrap();
         assert_eq!(
             String::from_utf8(state).unwrap(),
-            r#"{"location":"westus","tags":{"etag":"mine"},"properties":{"n":1.50,"subnets":[{"properties":{}}]}}"#
+            r#"{"location":"westus","tags":{"etag":"mine"},"properties":{"n":1.50,"subnets":[{"id":"/subscriptions/s/x","properties":{}}],"definition":{"actions":{"etag":"mine","provisioningState":"mine"}}}}"#
         );
     }
 

@@ -15,6 +15,7 @@ mod table;
 mod thrift;
 mod value;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ::arrow::array::RecordBatch;
@@ -49,6 +50,7 @@ pub(crate) fn read(bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), Refusal> {
     sink.saw(Format::CloudQuery);
     sink.tally.loose += 1;
     // The libraries answer damage with an error, and where they were wrong about that with a panic.
+    let _expecting = Expecting::new();
     let read = catch_unwind(AssertUnwindSafe(|| {
         if bytes.starts_with(PARQUET) {
             parquet::read(bytes, sink)
@@ -57,6 +59,33 @@ pub(crate) fn read(bytes: &Bytes, sink: &mut Sink<'_>) -> Result<(), Refusal> {
         }
     }));
     read.unwrap_or_else(|_| Err(damaged("what it says of itself contradicts itself")))
+}
+
+thread_local! {
+    /// Whether a panic of this thread is an answer about a damaged table.
+    static EXPECTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread will be caught, and told as the reject of a damaged table. A program
+/// whose panic hook asks this shows none of a library's words and places to its user.
+pub fn expects_panic() -> bool {
+    EXPECTING.try_with(Cell::get).unwrap_or(false)
+}
+
+/// While it lives, a panic of this thread is expected.
+struct Expecting;
+
+impl Expecting {
+    fn new() -> Self {
+        EXPECTING.set(true);
+        Self
+    }
+}
+
+impl Drop for Expecting {
+    fn drop(&mut self) {
+        EXPECTING.set(false);
+    }
 }
 
 fn damaged(problem: &str) -> Refusal {

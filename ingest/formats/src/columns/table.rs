@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use ::arrow::array::{ArrayRef, RecordBatch};
 use ::arrow::datatypes::{Field, FieldRef, Schema};
+use deployforge_model::path;
 use deployforge_model::{Dialect, Observation, RejectCode, ResourceKey, SourcePosition, Timestamp};
 
 use super::value::Writer;
@@ -21,6 +22,10 @@ const REGIONS: [&str; 2] = ["region", "location"];
 const SYNC_ID: Note = Note::Counted(
     "resource that only `_cq_id` identifies, which may be another with each sync",
     "resources that only `_cq_id` identifies, which may be another with each sync",
+);
+const MARKS_UNREAD: Note = Note::Counted(
+    "table whose list of sensitive columns cannot be read: every column is kept secret",
+    "tables whose lists of sensitive columns cannot be read: every column is kept secret",
 );
 /// Columns of the history's own tables.
 const HISTORY: [&str; 3] = ["resource_id", "reject_id", "environment"];
@@ -79,7 +84,8 @@ impl Table {
             .enumerate()
             .filter(|(_, field)| primary(field) && !field.name().starts_with(OWN));
         let listed = schema.metadata().get("cq:table_sensitive_columns");
-        let sensitive = names_in(listed.map_or("", String::as_str));
+        let sensitive = sensitive_in(listed.map_or("", String::as_str), &fields);
+        sink.note(MARKS_UNREAD, u64::from(sensitive.is_none()));
         if !known {
             sink.note(
                 Note::Counted(
@@ -92,11 +98,7 @@ impl Table {
         Ok(Self {
             provider: found.map_or("cloudquery", |(_, provider)| provider),
             primary: primary.map(|(at, _)| at).collect(),
-            sensitive: sensitive
-                .into_iter()
-                .filter(|name| names.contains(name.as_str()) && !name.starts_with(OWN))
-                .map(|name| format!("/{}", name.replace('~', "~0").replace('/', "~1")))
-                .collect(),
+            sensitive: sensitive.unwrap_or_else(|| vec![String::new()]),
             name,
             fields,
             known,
@@ -112,11 +114,30 @@ impl Table {
     }
 }
 
-/// Names in a list: JSON, or with commas between them.
-fn names_in(text: &str) -> Vec<String> {
-    serde_json::from_str(text).unwrap_or_else(|_| {
-        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-    })
+/// The pointers of the columns that a list calls sensitive: JSON, or with commas between the names. Case
+/// does not count, nor do names of columns that the table lacks. `None`: what it says cannot be told,
+/// so that every column may be meant.
+fn sensitive_in(text: &str, fields: &[FieldRef]) -> Option<Vec<String>> {
+    let text = text.trim();
+    let listed: Vec<Cow<'_, str>> = if text.starts_with(['[', '{', '"']) {
+        serde_json::from_str(text).ok()?
+    } else {
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Cow::Borrowed).collect()
+    };
+    let mut found = Vec::new();
+    for name in listed {
+        let lower = name.to_lowercase();
+        let before = found.len();
+        found.extend(
+            fields.iter().map(|field| field.name()).filter(|of| of.to_lowercase() == lower),
+        );
+        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ');
+        if found.len() == before && !name.chars().all(plain) {
+            return None;
+        }
+    }
+    let found = found.into_iter().filter(|name| !name.starts_with(OWN));
+    Some(found.map(|name| path::join("", name)).collect())
 }
 
 /// A file's name without what says how it is packed.
@@ -258,13 +279,24 @@ fn is_unique(id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ::arrow::datatypes::DataType;
+
     use super::*;
 
     #[test]
-    fn names_stand_in_lists_of_two_kinds() {
-        assert_eq!(names_in(r#"["a","b c"]"#), ["a", "b c"]);
-        assert_eq!(names_in("a, b,,c"), ["a", "b", "c"]);
-        assert!(names_in("").is_empty());
+    fn what_is_sensitive_stands_in_lists_of_two_kinds() {
+        let field = |name: &&str| FieldRef::new(Field::new(*name, DataType::Utf8, true));
+        let fields: Vec<FieldRef> = ["pw", "b c", "S", "_cq_id"].iter().map(field).collect();
+        let of = |text: &str| sensitive_in(text, &fields);
+        let some = |paths: &[&str]| Some(paths.iter().map(|path| (*path).to_owned()).collect());
+        assert_eq!(of(r#"["pw","b c"]"#), some(&["/pw", "/b c"]));
+        assert_eq!(of("PW, s,,B c"), some(&["/pw", "/S", "/b c"]));
+        assert_eq!(of(r#" ["Pw","gone","_cq_id"]"#), some(&["/pw"]));
+        assert_eq!(of(""), some(&[]));
+        assert_eq!(of("[]"), some(&[]));
+        for odd in [r#"["pw","s",5]"#, r#"["pw""#, r#"{"pw":1}"#, r#""pw""#, "pw;s", "'pw'"] {
+            assert_eq!(of(odd), None, "{odd}");
+        }
     }
 
     #[test]

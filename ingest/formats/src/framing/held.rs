@@ -7,7 +7,9 @@ const KEEP_BYTES: usize = 4 << 20;
 
 /// What to say of a record that is too large.
 pub(crate) fn too_large(limit: usize) -> String {
-    format!("This record is larger than the limit of {limit} bytes; split it or raise the limit.")
+    format!(
+        "This record is larger than the limit of {limit} bytes; split it, or leave out what need not be compared."
+    )
 }
 
 /// A record in progress.

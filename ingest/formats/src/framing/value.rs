@@ -164,7 +164,7 @@ impl Framer {
         let limit = self.limits.depth;
         if !self.scan.open(kind, byte, base + limit) {
             let reason = format!(
-                "This is nested deeper than the limit of {limit}; flatten it or raise the limit."
+                "This is nested deeper than the limit of {limit}; flatten it before it is read here."
             );
             self.held.refuse(RejectCode::TooDeep, reason);
         }

@@ -155,6 +155,11 @@ pub(crate) fn read(members: &Members<'_>, text: &str, sink: &mut Sink<'_>) -> Re
     Ok(())
 }
 
+const MARKS_UNREAD: Note = Note::Counted(
+    "object whose `sensitive_attributes` cannot be read: all of it is kept secret",
+    "objects whose `sensitive_attributes` cannot be read: all of them is kept secret",
+);
+
 /// Delivers the objects of one resource.
 fn deliver(
     resource: Resource,
@@ -180,20 +185,21 @@ fn deliver(
     for instance in instances {
         let address = address(&root, instance.index_key.as_deref());
         let Instance { status, deposed, attributes, attributes_flat, .. } = instance;
-        let (state, flat): (Box<str>, bool) = match (attributes, attributes_flat) {
-            (Some(raw), _) if json::is_object(&raw) => (parents.mark(&resource_type, raw), false),
+        let state: Box<str> = match (attributes, attributes_flat) {
+            (Some(raw), _) if json::is_object(&raw) => parents.mark(&resource_type, raw),
             (Some(_), _) => {
                 return Err(Refusal::Wrong { field: "attributes", want: "a JSON object" });
             }
-            (None, Some(flat)) => (flatmap::unflatten(&flat).into_boxed_str(), true),
+            (None, Some(flat)) => flatmap::unflatten(&flat).into_boxed_str(),
             (None, None) => {
                 return Err(Refusal::Missing { field: "attributes", what: "an instance" });
             }
         };
         let sensitive = match instance.sensitive_attributes {
-            Some(raw) if !flat => sensitive::pointers(&raw),
-            _ => Vec::new(),
+            Some(raw) => sensitive::pointers(&raw),
+            None => Vec::new(),
         };
+        sink.note(MARKS_UNREAD, u64::from(sensitive.iter().any(String::is_empty)));
         Object {
             provider: &provider,
             resource_type: &resource_type,

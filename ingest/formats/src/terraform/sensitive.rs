@@ -43,10 +43,12 @@ fn index(value: &RawValue) -> Option<String> {
     } else {
         value
     };
-    match json::text_of(key) {
-        Some(text) => Some(text.into_owned()),
-        None => json::is_number(key).then(|| key.get().to_owned()),
+    if let Some(text) = json::text_of(key) {
+        return Some(text.into_owned());
     }
+    // `0.0` is the first element too, and no pointer says so: the list is covered.
+    let number = key.get();
+    number.bytes().all(|b| b.is_ascii_digit()).then(|| number.to_owned())
 }
 
 #[cfg(test)]
@@ -62,11 +64,25 @@ mod tests {
             [{"type":"get_attr","value":"m"},{"type":"index","value":{"value":"x","type":"string"}}],
             [{"type":"get_attr","value":"set"},{"type":"index","value":{"value":{"a":1},"type":["object",{}]}},
              {"type":"get_attr","value":"secret"}],
+            [{"type":"get_attr","value":"l"},{"type":"index","value":{"value":0.0,"type":"number"}}],
+            [{"type":"get_attr","value":"n"},{"type":"index","value":-1}],
             [{"type":"splat"}]
         ]"#;
         let raw: &RawValue = serde_json::from_str(text.trim()).unwrap();
-        assert_eq!(pointers(raw), ["", "/a~1b/0/k~0", "/m/x", "/password", "/set"]);
-        let odd: &RawValue = serde_json::from_str("{}").unwrap();
-        assert_eq!(pointers(odd), [""]);
+        assert_eq!(pointers(raw), ["", "/a~1b/0/k~0", "/l", "/m/x", "/n", "/password", "/set"]);
+        for odd in [
+            "{}",
+            r#""garbage""#,
+            "5",
+            "[[]]",
+            r#"[["foo"]]"#,
+            r#"["foo"]"#,
+            r#"[{"type":"get_attr","value":"foo"}]"#,
+            r#"[[{"type":"weird","value":"foo"}]]"#,
+            r#"[[{"type":"get_attr","value":5}]]"#,
+        ] {
+            let raw: &RawValue = serde_json::from_str(odd).unwrap();
+            assert_eq!(pointers(raw), [""], "{odd}");
+        }
     }
 }

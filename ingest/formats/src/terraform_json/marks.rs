@@ -35,6 +35,8 @@ fn gather(marks: &RawValue, at: &mut String, found: &mut Vec<String>) {
             gather(below, at, found);
             at.truncate(length);
         }
+    } else if !matches!(marks.get(), "false" | "null") {
+        found.push(at.clone());
     }
 }
 
@@ -172,6 +174,14 @@ mod tests {
         assert_eq!(pointers(Some(raw("true"))), [""]);
         assert!(covers_all(Some(raw("true"))) && !covers_all(Some(raw("{}"))));
         assert!(pointers(Some(raw("false"))).is_empty() && pointers(None).is_empty());
+        assert!(pointers(Some(raw(r#"{"a":null}"#))).is_empty());
+        for odd in [r#""what""#, "1", "0"] {
+            assert_eq!(pointers(Some(raw(odd))), [""], "{odd}");
+        }
+        assert_eq!(
+            pointers(Some(raw(r#"{"foo":"what","l":[0],"a":1,"a":false}"#))),
+            ["/foo", "/l/0", "/a"]
+        );
     }
 
     #[test]

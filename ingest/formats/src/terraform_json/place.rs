@@ -109,6 +109,7 @@ pub(super) struct Listed<'a> {
 impl<'a> Listed<'a> {
     pub(super) fn read(raw: &'a RawValue, module: &str) -> Result<Self, Refusal> {
         let members = Members::of(raw, "resources")?;
+        members.unique_among(&["values", "sensitive_values"], "a resource of the state")?;
         Ok(Self {
             place: Place::read(&members, module, "deposed_key")?,
             values: members.get("values"),

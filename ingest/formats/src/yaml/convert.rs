@@ -463,7 +463,7 @@ impl Builder {
     fn too_large(&self) -> Refusal {
         let limit = self.limits.document_bytes;
         let reason = format!(
-            "This YAML is larger than the limit of {limit} bytes once it is JSON; split it or raise the limit."
+            "This YAML is larger than the limit of {limit} bytes once it is JSON; split it into several files."
         );
         Refusal::new(RejectCode::TooLarge, reason)
     }
