@@ -9,7 +9,8 @@ use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::tree_node::{TreeNode as _, TreeNodeRecursion};
 use datafusion::common::{DFSchema, SchemaError};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, Volatility};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, Operator, Volatility};
 use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::SessionContext;
 use deployforge_model::{Predicate, schema};
@@ -20,6 +21,17 @@ const BYTES_MAX: usize = 16 << 10;
 /// How deep an expression may be nested; a chain of `or` is as deep as it is long. Whoever evaluates it
 /// has a stack of the usual size.
 const DEPTH_MAX: usize = 100;
+
+/// What `repeat` and its like may be asked for at most: what they make of literals is made at the start,
+/// and of columns for each finding.
+const COUNT_MAX: i64 = 10_000;
+
+/// Functions that make a text as long as a number says, which is their second argument.
+const BY_COUNT: [&str; 3] = ["repeat", "lpad", "rpad"];
+
+/// Functions that make lists as long as a number says: no column is a list.
+const LISTS: [&str; 6] =
+    ["range", "generate_series", "array_repeat", "list_repeat", "array_resize", "list_resize"];
 
 /// Stack of the thread that compiles: the planner of an unoptimised build needs more than the usual.
 const STACK: usize = 64 << 20;
@@ -100,7 +112,6 @@ fn refusal(part: &Expr) -> Option<String> {
         Expr::Alias(_)
         | Expr::Column(_)
         | Expr::Literal(..)
-        | Expr::BinaryExpr(_)
         | Expr::Like(_)
         | Expr::SimilarTo(_)
         | Expr::Not(_)
@@ -118,8 +129,15 @@ fn refusal(part: &Expr) -> Option<String> {
         | Expr::Cast(_)
         | Expr::TryCast(_)
         | Expr::InList(_) => None,
+        Expr::BinaryExpr(binary) => match binary.op {
+            Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch => no_pattern(&binary.right),
+            _ => None,
+        },
         Expr::ScalarFunction(call) if call.func.signature().volatility == Volatility::Immutable => {
-            None
+            too_long(call).or_else(|| no_pattern(pattern_of(call)?))
         }
         Expr::ScalarFunction(call) => Some(format!(
             "`{}` says something else from time to time; `expires` ends a rule",
@@ -130,6 +148,54 @@ fn refusal(part: &Expr) -> Option<String> {
         }
         _ => Some("it speaks of one finding, so it has no subqueries and no variables".to_owned()),
     }
+}
+
+/// Why a function would make more than is sensible.
+fn too_long(call: &ScalarFunction) -> Option<String> {
+    let name = call.func.name();
+    if LISTS.contains(&name) {
+        return Some(format!("`{name}` makes a list, and no column is one"));
+    }
+    if !BY_COUNT.contains(&name) {
+        return None;
+    }
+    let is_within = |count: &Expr| match count {
+        Expr::Literal(value, _) => {
+            value.to_string().parse().is_ok_and(|count: i64| count <= COUNT_MAX)
+        }
+        _ => false,
+    };
+    if !call.args.get(1).is_some_and(is_within) {
+        return Some(format!(
+            "the length that `{name}` is asked for is to be written as a number of at most {COUNT_MAX}"
+        ));
+    }
+    // One of the other ten thousand times is ten thousand times as long.
+    let mut within = 0;
+    for argument in &call.args {
+        let _ = argument.apply(|part| {
+            let is = |call: &ScalarFunction| BY_COUNT.contains(&call.func.name());
+            within += usize::from(matches!(part, Expr::ScalarFunction(call) if is(call)));
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+    (within > 0).then(|| format!("`{name}` may not be asked of what `repeat` or padding made"))
+}
+
+/// The regular expression of a function that takes one.
+fn pattern_of(call: &ScalarFunction) -> Option<&Expr> {
+    call.args.get(1).filter(|_| call.func.name().starts_with("regexp_"))
+}
+
+/// Why a text that is to be a regular expression is none. What the engine says of it is of itself.
+fn no_pattern(pattern: &Expr) -> Option<String> {
+    let Expr::Literal(value, _) = pattern else { return None };
+    let text = value.try_as_str().flatten()?;
+    let error = regex::Regex::new(text).err()?.to_string();
+    let problem = error.lines().last().unwrap_or_default();
+    let problem = problem.strip_prefix("error: ").unwrap_or(problem);
+    let text: String = text.chars().take(60).collect();
+    Some(format!("`{text}` is not a regular expression: {problem}"))
 }
 
 /// An error for people.
@@ -254,6 +320,8 @@ mod tests {
             ("starts_with(path, '/rules')", [false, true]),
             ("path ~ '^/rules/[0-9]+$'", [false, true]),
             ("observed = '12'", [true, false]),
+            ("regexp_like(path, '^/tags')", [true, false]),
+            ("lpad(observed, 4, '0') = '0012'", [true, false]),
             ("account = 'x' or account = 'y'", [true, true]),
         ] {
             assert_eq!(holds(text), want, "{text}");
@@ -302,7 +370,15 @@ mod tests {
             ("true as x", "behind it"),
             ("true; select 1", ""),
             ("path = $1", ""),
-            ("path ~ '('", "regex"),
+            ("path ~ '('", "`(` is not a regular expression: unclosed group"),
+            ("path !~* '[a'", "is not a regular expression"),
+            ("regexp_like(path, 'a{2,1}')", "is not a regular expression"),
+            ("lpad('x', 2000000000, 'y') = observed", "at most 10000"),
+            ("repeat('x', 2000000000) = observed", "at most 10000"),
+            ("repeat('x', 20000 * 100000) = observed", "at most 10000"),
+            ("rpad(path, leaves) = observed", "at most 10000"),
+            ("repeat(repeat('x', 9999), 9999) = observed", "padding"),
+            ("array_length(range(1, 2000000000)) > 0", "makes a list"),
             ("", ""),
         ] {
             let said = refused(text);
