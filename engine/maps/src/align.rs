@@ -261,7 +261,7 @@ impl Walk<'_> {
                 Some((value.clone(), found.map(flattened)))
             }
             (shape, Node::Object(_)) if shape.free().is_some() || shape.is_map_as_list() => {
-                Some((value.clone(), found.map(as_map)))
+                Some((value.clone(), found.map(|found| without_reserved(as_map(found), value))))
             }
             (shape, node) if shape.is_map_as_list() => {
                 let map = as_map(node);
@@ -568,6 +568,13 @@ pub(crate) fn as_map(node: &Node) -> Node {
         members.push((name.clone(), item.get(value).cloned().unwrap_or(Node::Null)));
     }
     members.sort_by(|a, b| a.0.cmp(&b.0));
+    Node::Object(members)
+}
+
+/// A map without the tags that AWS keeps for itself, unless they are declared: tools do not show them.
+fn without_reserved(map: Node, declared: &Node) -> Node {
+    let Node::Object(mut members) = map else { return map };
+    members.retain(|(name, _)| !name.starts_with("aws:") || declared.get(name).is_some());
     Node::Object(members)
 }
 

@@ -8,7 +8,9 @@ use std::path::Path;
 #[non_exhaustive]
 pub enum SourceError {
     /// No such file or folder.
-    #[error("There is no file or folder `{path}`; check the path.")]
+    #[error(
+        "There is no file or folder `{path}`; check the path, and the format's name if one stands before it."
+    )]
     NotFound {
         /// As it was given.
         path: String,

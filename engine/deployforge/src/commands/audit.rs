@@ -81,7 +81,7 @@ pub(crate) fn run(cli: &Cli, args: &Audit) -> CommandResult {
     })?;
     if report.summary.checked == 0 {
         anstream::eprintln!(
-            "{}warning:{} 0 resources compared: the baseline declares {declared}, the snapshot holds {}; do they speak of the same accounts, and are they of the same format?",
+            "{}warning:{} 0 resources compared: the baseline declares {declared}, the snapshot holds {}; do they speak of the same accounts, regions and stacks (`--account`, `--region`, `--stack`), and does one name the other's resources by id, ARN or link?",
             render::YELLOW,
             render::RESET,
             engine.totals().observations

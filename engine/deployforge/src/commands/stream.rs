@@ -168,7 +168,7 @@ pub(crate) fn say_rejects(count: u64, first: &[String]) {
     }
     let records = if count == 1 { "record" } else { "records" };
     anstream::eprintln!(
-        "{}warning:{} {count} {records} could not be read; the rest was: the table `rejects` of the history has them, and what ends by itself ends with exit code 2",
+        "{}warning:{} {count} {records} could not be read; the rest was. Where a history is kept, its table `rejects` has them; what ends by itself ends with exit code 2",
         render::YELLOW,
         render::RESET
     );

@@ -20,7 +20,7 @@ const NAME_CHARS: usize = 60;
 const NEAR: f64 = 0.8;
 
 pub(super) fn read<T: DeserializeOwned>(text: &str) -> Result<T, CommandError> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| told(text, &error))
 }
 

@@ -63,10 +63,31 @@ fn one(address: &str, kind: &str, path: &[Segment], module: &str, found: &mut Ig
     let when = sql::all([
         Some(format!("type = {}", quoted(kind))),
         Some(resource(address, module)),
-        sql::at_or_below(path),
+        at_or_below(path),
     ]);
     let label = if path.is_empty() { "all".to_owned() } else { label(path) };
     found.add(&format!("{address}-{label}"), when, &format!("{address}: ignore_changes {label}"));
+}
+
+/// What is said of tags or labels is meant of those that the provider adds its own to, which are the ones
+/// that other formats are compared with.
+fn at_or_below(path: &[Segment]) -> Option<String> {
+    let own = sql::at_or_below(path)?;
+    let all = match path.split_first() {
+        Some((Segment::Name(first), rest)) => {
+            let whole = match first.as_str() {
+                "tags" => "tags_all",
+                "labels" => "effective_labels",
+                "annotations" => "effective_annotations",
+                _ => return Some(own),
+            };
+            let mut path = vec![Segment::Name(whole.to_owned())];
+            path.extend(rest.iter().cloned());
+            sql::at_or_below(&path)?
+        }
+        _ => return Some(own),
+    };
+    Some(format!("({own} or {all})"))
 }
 
 fn label(path: &[Segment]) -> String {

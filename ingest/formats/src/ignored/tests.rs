@@ -61,14 +61,18 @@ resource "aws_vpc" "v" {
 "#;
     let found = read(IgnoreFormat::Terraform, text);
     let web = r"type = 'aws_instance' and address ~ '^(?:aws_instance\.web(?:\[.*\])?)$'";
-    let path = |path: &str| format!("{web} and (path = '{path}' or starts_with(path, '{path}/'))");
+    let at = |path: &str| format!("(path = '{path}' or starts_with(path, '{path}/'))");
+    let path = |path: &str| format!("{web} and {}", at(path));
+    let tag = |path: &str| {
+        format!("{web} and ({} or {})", at(path), at(&path.replace("/tags/", "/tags_all/")))
+    };
     assert_eq!(
         whens(&found),
         [
-            path("/tags/Name"),
+            tag("/tags/Name"),
             path("/root_block_device/0/size"),
             path("/user_data"),
-            path("/tags/Old"),
+            tag("/tags/Old"),
             r"type = 'aws_db_instance' and address ~ '^(?:aws_db_instance\.db(?:\[.*\])?)$'".into(),
         ]
     );
