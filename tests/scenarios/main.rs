@@ -15,6 +15,7 @@ mod generate;
 mod house;
 mod http;
 mod input;
+mod joins;
 mod kafka;
 mod kafka_edges;
 mod kafka_kill;

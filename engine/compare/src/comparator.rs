@@ -459,12 +459,17 @@ impl Comparator {
         seen: &HashSet<Dialect>,
     ) -> Output {
         let decide = |context: &Context, entry: &Entry| {
-            let Described { dialect, declared, .. } = describe(context, entry)?;
+            let Described { key, dialect, declared, .. } = describe(context, entry)?;
             if !declared {
                 return None;
             }
+            // A template does not say which account it is for: what is there stands under another key.
+            let of_template = matches!(dialect, Dialect::CloudFormation | Dialect::Azure);
+            let [_, account, ..] = key;
             Some(if damaged {
                 Unseen::Unknown(UnknownReason::Unreadable)
+            } else if of_template && account.is_empty() {
+                Unseen::Unknown(UnknownReason::Unobserved)
             } else if seen.contains(&dialect) {
                 Unseen::Missing
             } else if seen.is_empty() || is_mapped(context, entry, seen) {

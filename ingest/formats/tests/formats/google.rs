@@ -47,7 +47,10 @@ fn an_asset_is_its_resource_without_what_is_volatile() {
     assert_eq!(observation.observed_at.unwrap().to_string(), "2026-01-01T00:00:00Z");
     assert_eq!(
         observation.aliases,
-        ["https://www.googleapis.com/compute/v1/projects/p/zones/us-central1-a/instances/i"]
+        [
+            "https://www.googleapis.com/compute/v1/projects/p/zones/us-central1-a/instances/i",
+            "projects/p/zones/us-central1-a/instances/i"
+        ]
     );
     assert_eq!(outcome.summary.format, Some(Format::GoogleAssets));
     assert!(!outcome.summary.complete_listing);
@@ -225,7 +228,10 @@ fn names_tell_services_or_the_reply_is_refused() {
     let account =
         read_text(r#"{"accounts":[{"name":"projects/p/serviceAccounts/a@p","uniqueId":"9"}]}"#);
     assert_eq!(account.only().key.id, "//iam.googleapis.com/projects/p/serviceAccounts/9");
-    assert_eq!(account.only().aliases, ["//iam.googleapis.com/projects/p/serviceAccounts/a@p"]);
+    assert_eq!(
+        account.only().aliases,
+        ["//iam.googleapis.com/projects/p/serviceAccounts/a@p", "projects/p/serviceAccounts/9"]
+    );
     for (text, word) in [
         (r#"{"instances":[{"name":"projects/p/instances/i","labels":{}}]}"#, "known format"),
         (r#"{"kind":"dns#managedZone","name":"z"}"#, "does not tell which resource"),
