@@ -129,14 +129,16 @@ fn numbers_are_compared_by_value() {
 
 #[test]
 fn nothing_has_many_spellings() {
-    let nothing = ["{}", r#"{"a":null}"#, r#"{"a":""}"#, r#"{"a":[]}"#, r#"{"a":{}}"#];
+    let nothing = ["{}", r#"{"a":null}"#, r#"{"a":""}"#, r#"{"a":[]}"#];
     for a in nothing {
         for b in nothing {
             assert!(found(a, b, &[]).is_empty(), "{a} {b}");
             let off = found(a, b, &["--normalise", "off"]);
             assert_eq!(off.is_empty(), a == b, "{a} {b}: {off:?}");
         }
-        for something in [r#"{"a":false}"#, r#"{"a":0}"#, r#"{"a":[null]}"#, r#"{"a":" "}"#] {
+        for something in
+            [r#"{"a":{}}"#, r#"{"a":false}"#, r#"{"a":0}"#, r#"{"a":[null]}"#, r#"{"a":" "}"#]
+        {
             assert!(!found(a, something, &[]).is_empty(), "{a} {something}");
         }
     }

@@ -182,11 +182,11 @@ fn unknown(members: &Members<'_>, wanted: Option<Format>) -> Refusal {
         (None, Some(wanted)) => {
             format!("This is not a record of {wanted}; check the file and the format's name.")
         }
-        (None, None) => format!(
-            "This is no record of a known format ({}); name the format (`aws-api:FILE`) if it is of one, \
-             and the call by the file (`ec2.DescribeVpcs.json`) if it is a reply that does not tell it.",
-            Format::ALL.map(Format::name).join(", ")
-        ),
+        (None, None) => {
+            "This is no record of a known format; name the format (`aws-api:FILE`), or a \
+                         reply's file after its call (`ec2.DescribeVpcs.json`)."
+                .to_owned()
+        }
     };
     let code = if kind.is_some() { RejectCode::Unsupported } else { RejectCode::NotARecord };
     Refusal::new(code, reason)

@@ -26,6 +26,9 @@ const MAPS: [&str; 17] = [
     "variables",
 ];
 
+/// Members that AWS writes as an object without members where there is none.
+const NONE: [&str; 4] = ["deadletterconfig", "environment", "permissionsboundary", "vpcconfig"];
+
 /// Whether neither says anything, whatever they are of.
 pub(super) fn alike(a: Option<&Node>, b: Option<&Node>) -> bool {
     a.is_none_or(Node::is_hollow) && b.is_none_or(Node::is_hollow)
@@ -41,22 +44,19 @@ pub(super) fn holds(path: &str, a: Option<&Node>, b: Option<&Node>, maps: bool) 
         return false;
     }
     let is_object = |node: Option<&Node>| matches!(node, Some(Node::Object(_)));
-    let names: Vec<String> = segments(path).collect();
-    let is_map =
-        |from_end: usize| names.iter().rev().nth(from_end).is_some_and(|name| is_map(name));
-    let may_be_choice = is_object(a) != is_object(b) && !maps;
     let is_text = |node: Option<&Node>| matches!(node, Some(Node::String(_)));
+    let names: Vec<String> = segments(path).map(|name| plain(&name)).collect();
+    let is_any_of = |from_end: usize, all: &[&str]| {
+        names.iter().rev().nth(from_end).is_some_and(|name| all.contains(&name.as_str()))
+    };
+    let may_be_choice = is_object(a) != is_object(b) && !maps;
     let goes = (a.is_none() && is_text(b)) || (b.is_none() && is_text(a));
-    (!may_be_choice || is_map(0)) && !(goes && is_map(1))
+    (!may_be_choice || is_any_of(0, &MAPS) || is_any_of(0, &NONE)) && !(goes && is_any_of(1, &MAPS))
 }
 
-fn is_map(name: &str) -> bool {
-    if name.len() > 32 {
-        return false;
-    }
-    let plain: String =
-        name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect();
-    MAPS.contains(&plain.as_str())
+/// A name in whatever spelling.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]
@@ -85,6 +85,7 @@ mod tests {
             assert!(same("/spec/podSelector/matchLabels", Some("{}"), other, false));
         }
         assert!(same("/a", Some("{}"), Some(r#"{"a":null}"#), false), "both are there");
+        assert!(same("/configuration/permissionsBoundary", Some("{}"), None, false));
     }
 
     #[test]
