@@ -101,6 +101,15 @@ fn broken() -> String {
     .concat()
 }
 
+/// A query of all there is in each table and view.
+fn every_table(lab: &Lab) -> Vec<String> {
+    let tables = lab.query(
+        "select table_name from information_schema.tables where table_schema = 'deployforge'",
+    );
+    let all = |table| format!("select * from {}", deployforge_tests::text(table, "table_name"));
+    tables.iter().map(all).collect()
+}
+
 /// Everything the commands say and keep about the planted secrets.
 fn gather() -> (Lab, Vec<(String, String)>) {
     let lab = Lab::new();
@@ -164,11 +173,7 @@ fn gather() -> (Lab, Vec<(String, String)>) {
     for format in ["table", "json"] {
         run(&["diff", "a.json", "b.json", "--format", format]);
     }
-    let tables = lab.query(
-        "select table_name from information_schema.tables where table_schema = 'deployforge'",
-    );
-    for table in &tables {
-        let sql = format!("select * from {}", deployforge_tests::text(table, "table_name"));
+    for sql in every_table(&lab) {
         for format in ["table", "json", "csv"] {
             run(&["query", &sql, "--format", format]);
         }

@@ -190,9 +190,9 @@ fn deliver(item: &Value, operation: &Operation, sink: &mut Sink<'_>) -> Result<(
     let observation =
         Observation { aliases, ..Observation::of(key, Dialect::Aws, text(&state), sink.position) };
     if partial {
-        sink.observe_resolved(observation)
+        sink.observe_resolved(observation);
     } else {
-        sink.observe(observation)
+        sink.observe(observation);
     }
     Ok(())
 }

@@ -186,7 +186,7 @@ fn deliver(
         let address = address(&root, instance.index_key.as_deref());
         let Instance { status, deposed, attributes, attributes_flat, .. } = instance;
         let state: Box<str> = match (attributes, attributes_flat) {
-            (Some(raw), _) if json::is_object(&raw) => parents.mark(&resource_type, raw),
+            (Some(raw), _) if json::is_object(&raw) => parents.mark(&resource_type, &raw),
             (Some(_), _) => {
                 return Err(Refusal::Wrong { field: "attributes", want: "a JSON object" });
             }

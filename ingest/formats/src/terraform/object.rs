@@ -69,9 +69,9 @@ impl Object<'_> {
             )
         };
         if self.resolved {
-            sink.observe_resolved(observation)
+            sink.observe_resolved(observation);
         } else {
-            sink.observe(observation)
+            sink.observe(observation);
         }
         Ok(())
     }

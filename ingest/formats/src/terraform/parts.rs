@@ -89,10 +89,10 @@ impl Parents {
     }
 
     /// The attributes of a resource, its empty lists as null if the state holds what may be in them.
-    pub(super) fn mark(&self, resource_type: &str, attributes: Box<RawValue>) -> Box<str> {
-        let text: Box<str> = attributes.clone().into();
+    pub(super) fn mark(&self, resource_type: &str, attributes: &RawValue) -> Box<str> {
+        let text: Box<str> = attributes.get().into();
         let Some(of) = PARTS.iter().find(|one| one.parent == resource_type) else { return text };
-        let Ok(members) = Members::of(&attributes, "attributes") else { return text };
+        let Ok(members) = Members::of(attributes, "attributes") else { return text };
         let is_known = |name: &'static str| {
             let Ok(Some(value)) = members.text(name) else { return false };
             self.0.contains(&(of.parent, value.into_owned()))
@@ -128,15 +128,15 @@ mod tests {
     fn an_empty_list_says_nothing_where_its_elements_stand_alone() {
         let mut parents = Parents::default();
         let own = r#"{"id":"sg-1","egress":[ ],"ingress":[{"a":[]}],"tags":[]}"#;
-        assert_eq!(&*parents.mark("aws_security_group", raw(own)), own);
+        assert_eq!(&*parents.mark("aws_security_group", &raw(own)), own);
         parents.see(&raw(
             r#"{"type":"aws_security_group_rule","instances":[{"attributes":{"security_group_id":"sg-1"}}]}"#,
         ));
         parents.see(&raw(r#"{"type":"aws_security_group_rule","instances":7}"#));
         let marked = r#"{"id":"sg-1","egress":null,"ingress":[{"a":[]}],"tags":[]}"#;
-        assert_eq!(&*parents.mark("aws_security_group", raw(own)), marked);
+        assert_eq!(&*parents.mark("aws_security_group", &raw(own)), marked);
         let other = own.replace("sg-1", "sg-2");
-        assert_eq!(&*parents.mark("aws_security_group", raw(&other)), other);
-        assert_eq!(&*parents.mark("aws_network_acl", raw(own)), own);
+        assert_eq!(&*parents.mark("aws_security_group", &raw(&other)), other);
+        assert_eq!(&*parents.mark("aws_network_acl", &raw(own)), own);
     }
 }
