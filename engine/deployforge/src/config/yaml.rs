@@ -66,6 +66,7 @@ fn reason(error: &Error) -> String {
             )
         }
         Error::InvalidScalar { ty, .. } => format!("expected {}", kind(ty)),
+        Error::InvalidBooleanStrict { .. } => format!("expected {}", kind("bool")),
         Error::DuplicateMappingKey { key, .. } => {
             format!("the key{} is there twice; remove one", quoted(key.as_deref().unwrap_or("")))
         }
@@ -80,7 +81,6 @@ fn reason(error: &Error) -> String {
         | Error::UnknownAnchor { .. }
         | Error::ContainerEndMismatch { .. }
         | Error::InvalidUtf8Input
-        | Error::InvalidBooleanStrict { .. }
         | Error::FoldedBlockScalarMustIndentContent { .. } => {
             let words = DefaultMessageFormatter.format_message(error);
             words.split_whitespace().collect::<Vec<_>>().join(" ")
