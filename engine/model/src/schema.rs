@@ -38,9 +38,10 @@ fn schema(fields: Vec<Field>) -> SchemaRef {
 
 /// Observations on their way from a source to the shards.
 ///
-/// `key128` is the key's 128 bits under the deployment's seed; `aliases` is a list
-/// joined by newlines, `sensitive` one of which each entry ends with `~` and a newline; `timed` is false where the source gave no time and another stands in
-/// `observed_at`; `state` is one JSON object per row, all rows packed in one buffer.
+/// `key128` is the key's 128 bits under the deployment's seed; `aliases` is a list joined by newlines,
+/// `sensitive` one of which each entry ends with `~` and a newline; `timed` is false where the source
+/// gave no time and another stands in `observed_at`; `state` is one JSON object per row, all rows packed
+/// in one buffer.
 pub fn observation_batch() -> SchemaRef {
     let mut fields = vec![Field::new("key128", DataType::FixedSizeBinary(16), false)];
     fields.extend(key_fields());

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
-use crate::json::Members;
+use crate::json::{self, Members};
 
 /// A list and what its elements may be.
 struct Parts {
@@ -103,8 +103,7 @@ impl Parents {
         let mut marked = String::with_capacity(text.len() + 8);
         let mut at = 0;
         for (name, value) in members.iter() {
-            let is_empty = value.get().trim_matches(['[', ']']).trim().is_empty();
-            if of.lists.contains(&name) && is_empty {
+            if of.lists.contains(&name) && json::is_empty_container(value) {
                 let from = value.get().as_ptr() as usize - attributes.get().as_ptr() as usize;
                 marked.push_str(&attributes.get()[at..from]);
                 marked.push_str("null");
