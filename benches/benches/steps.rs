@@ -66,6 +66,7 @@ fn comparator(text: &[u8], raw: bool) -> Comparator {
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
         text_bytes: u64::MAX,
+        explain: false,
     };
     Comparator::new(settings, vec![baseline])
 }

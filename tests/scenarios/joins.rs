@@ -152,3 +152,35 @@ fn a_template_and_what_bears_its_tags_meet() {
     assert_eq!(report["summary"]["missing"], 0, "{report}");
     assert_eq!(report["summary"]["unknown_by"]["unobserved"], 1, "{report}");
 }
+
+#[test]
+fn what_was_not_compared_is_listed_and_can_be_too_much() {
+    let lab = Lab::new();
+    let arn = "arn:aws:sqs:eu-west-1:123456789012:orders";
+    let declared = json!({"arn": arn, "id": "https://sqs.eu-west-1.amazonaws.com/123456789012/orders",
+        "name": "orders", "delay_seconds": 0, "visibility_timeout_seconds": 30,
+        "unheard_of": {"a": 1, "b": "x"}});
+    lab.write("state.tfstate", state("aws", &[("aws_sqs_queue", declared)]));
+    let observed =
+        json!({"Attributes": {"QueueArn": arn, "DelaySeconds": "0", "VisibilityTimeout": "30"}});
+    lab.write("sqs.GetQueueAttributes.json", observed.to_string());
+    let files =
+        ["audit", "--baseline", "state.tfstate", "--snapshot", "sqs.GetQueueAttributes.json"];
+    let run = |flags: &[&str]| lab.run(&[&files[..], flags].concat());
+    let report = run(&["--explain", "--format", "json"]).exits(0).json();
+    crate::support::fits_schema(&report);
+    let attributes = &report["summary"]["attributes"];
+    let [declared, compared] = ["declared", "compared"].map(|name| attributes[name].as_u64());
+    let listed = report["resources"][0]["not_compared"].as_array().expect("what was not compared");
+    let spans: u64 = listed.iter().filter_map(|one| one["attributes"].as_u64()).sum();
+    assert_eq!(compared.map(|compared| compared + spans), declared, "{report}");
+    let made_up = json!({"path": "/unheard_of", "attributes": 2, "reason": "unmapped"});
+    assert!(listed.contains(&made_up), "{report}");
+    let table = String::from_utf8_lossy(&run(&["--explain"]).exits(0).stdout).into_owned();
+    assert!(table.contains("not compared /unheard_of (unmapped, 2 attributes)"), "{table}");
+    // Without being asked, it is only counted.
+    let report = run(&["--format", "json"]).exits(0).json();
+    assert!(report["resources"].as_array().is_some_and(Vec::is_empty), "{report}");
+    let _ = run(&["--min-attributes", "10"]).exits(0);
+    let _ = run(&["--min-attributes", "99"]).exits(3);
+}

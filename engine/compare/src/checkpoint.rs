@@ -366,7 +366,8 @@ fn revive(context: &Context, entry: &mut Entry, kept: Option<KeptDetail>) {
         && score == 0.0
         && skipped == 0
         && across.is_none();
-    let detail = Detail { identity, findings, state_hash, score, skipped, across };
+    let detail =
+        Detail { identity, findings, state_hash, score, skipped, skips: Box::default(), across };
     entry.take_up((verdict, reason), put_out, (!empty).then(|| Box::new(detail)));
 }
 

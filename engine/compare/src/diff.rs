@@ -99,6 +99,17 @@ pub enum Skip {
     Lenient(Fold),
 }
 
+impl Skip {
+    /// Its name, as reports have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unresolved => UnknownReason::Unresolved.name(),
+            Self::Unmapped => UnknownReason::Unmapped.name(),
+            Self::Lenient(fold) => fold.name(),
+        }
+    }
+}
+
 impl Comparison {
     /// How many of the declared attributes were compared.
     pub fn compared(&self) -> u32 {

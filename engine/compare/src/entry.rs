@@ -11,6 +11,7 @@ use deployforge_model::{
 use deployforge_policy::Policy;
 use serde::{Deserialize, Serialize};
 
+use crate::diff::Skipped;
 use crate::findings::OpenFinding;
 use crate::shape::Attributes;
 
@@ -79,6 +80,8 @@ pub(crate) struct Detail {
     pub(crate) score: f64,
     /// How many of the declared attributes were not compared.
     pub(crate) skipped: u32,
+    /// Which they are, where that is asked for.
+    pub(crate) skips: Box<[Skipped]>,
     /// In whose words it was last observed, where those are not its declaration's.
     pub(crate) across: Option<Across>,
 }
@@ -299,6 +302,13 @@ impl Entry {
         before
     }
 
+    /// Takes note of which attributes were not compared.
+    pub(crate) fn tell_skips(&mut self, skips: Vec<Skipped>) {
+        if let Some(detail) = &mut self.detail {
+            detail.skips = skips.into();
+        }
+    }
+
     /// The verdict as it is put out.
     pub(crate) fn put_out(&self) -> PutOut {
         PutOut {
@@ -397,6 +407,11 @@ impl Entry {
     /// How many of the declared attributes were not compared.
     pub(crate) fn skipped(&self) -> u32 {
         self.detail.as_ref().map_or(0, |detail| detail.skipped)
+    }
+
+    /// Which they are, where that was asked for.
+    pub(crate) fn skips(&self) -> &[Skipped] {
+        self.detail.as_ref().map_or(&[], |detail| &detail.skips)
     }
 
     pub(crate) fn findings(&self) -> &[OpenFinding] {

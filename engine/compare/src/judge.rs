@@ -494,8 +494,9 @@ pub(crate) fn settle<'h>(
         Some(rows) if entry.findings().is_empty() => out.accepted.findings.push(rows),
         _ => put_transitions(entry, head, &judgement.findings, out),
     }
-    let Judgement { verdict, reason, score, skipped, findings } = judgement;
+    let Judgement { verdict, reason, score, skipped, skips, findings } = judgement;
     let before = entry.settle((verdict, reason), (score, skipped), findings);
+    entry.tell_skips(skips);
     // A new state is put out too, so that a restart knows what was last seen and when.
     if (before != Some(entry.put_out()) || new_state) && context.settings.tables.verdicts {
         let version = version.or(entry.version());

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use deployforge_canon::Node;
 use deployforge_model::{UnknownReason, Verdict, schema};
 
-use crate::diff::{Comparison, Difference};
+use crate::diff::{Comparison, Difference, Skipped};
 use crate::findings::OpenFinding;
 use crate::output::Subject;
 use crate::shard::Context;
@@ -20,13 +20,15 @@ pub(crate) struct Judgement {
     pub(crate) score: f64,
     /// How many of the declared attributes were not compared.
     pub(crate) skipped: u32,
+    /// Which they are, where that is asked for.
+    pub(crate) skips: Vec<Skipped>,
     pub(crate) findings: Vec<OpenFinding>,
 }
 
 impl Judgement {
     pub(crate) fn plain(verdict: Option<Verdict>) -> Self {
         let score = if verdict == Some(Verdict::Missing) { 100.0 } else { 0.0 };
-        Self { verdict, reason: None, score, skipped: 0, findings: Vec::new() }
+        Self { verdict, reason: None, score, skipped: 0, skips: Vec::new(), findings: Vec::new() }
     }
 
     pub(crate) fn unknown(reason: UnknownReason) -> Self {
@@ -46,22 +48,24 @@ impl Judgement {
         let ignored = ignore(context, subject, &mut findings);
         let drifted = findings.iter().any(OpenFinding::counts);
         let skipped = comparison.leaves - comparison.compared();
+        let told = context.settings.explain;
+        let skips = if told { comparison.skipped.clone() } else { Vec::new() };
         if let Some(reason) = comparison.nothing_compared_but(drifted) {
-            return Self { skipped, findings, ..Self::unknown(reason) };
+            return Self { skipped, skips, findings, ..Self::unknown(reason) };
         }
         let score = if ignored {
             comparison.score_of(|at| findings[at].counts())
         } else {
             comparison.score
         };
-        Self { skipped, ..Self::found(findings, score) }
+        Self { skipped, skips, ..Self::found(findings, score) }
     }
 
     /// What findings say of a resource.
     pub(crate) fn found(findings: Vec<OpenFinding>, score: f64) -> Self {
         let drifted = findings.iter().any(OpenFinding::counts);
         let verdict = Some(if drifted { Verdict::Drifted } else { Verdict::InSync });
-        Self { verdict, reason: None, score, skipped: 0, findings }
+        Self { verdict, reason: None, score, skipped: 0, skips: Vec::new(), findings }
     }
 }
 

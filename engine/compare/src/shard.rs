@@ -55,6 +55,8 @@ pub struct Settings {
     /// Bytes of declared states up to which their text is held against what changed
     /// ([`LevelSwitch::text`]). More would not stay in memory, and each look at it would wait for a disk.
     pub text_bytes: u64,
+    /// Whether it is kept which attributes were not compared.
+    pub explain: bool,
 }
 
 /// Which rows are put out besides findings and checks.

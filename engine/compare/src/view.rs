@@ -5,6 +5,7 @@ use std::sync::Arc;
 use deployforge_model::{ResourceKey, Severity, UnknownReason, Verdict};
 
 use crate::comparator::Comparator;
+use crate::diff::Skipped;
 use crate::findings::OpenFinding;
 use crate::rows::BaselineRow;
 
@@ -24,6 +25,8 @@ pub struct ResourceView<'a> {
     pub seen: bool,
     /// How many of the declared attributes were not compared.
     pub skipped: u32,
+    /// Which they are, if [`Settings::explain`](crate::Settings::explain) asks for it.
+    pub skips: &'a [Skipped],
     /// Its group: see [`Comparator::group`].
     pub group: u16,
 }
@@ -90,6 +93,7 @@ impl Comparator {
                 declared: declared.is_some(),
                 seen: entry.seen > 0,
                 skipped: entry.skipped(),
+                skips: entry.skips(),
                 group: entry.group,
             })
         })

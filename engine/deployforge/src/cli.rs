@@ -16,7 +16,7 @@ use crate::cli_stack::StackArgs;
 #[command(name = "deployforge", version, max_term_width = 100, propagate_version = true)]
 #[command(after_help = "\
 Exit codes: 0 in sync, 1 drift at or above --fail-on, 2 error or unreadable input, 3 coverage below
---min-coverage. Results go to stdout, everything else to stderr.
+--min-coverage or --min-attributes. Results go to stdout, everything else to stderr.
 
 Start here:
   deployforge demo --once
@@ -247,7 +247,8 @@ pub(crate) struct Judge {
     /// Whether null, absent and empty are one, and JSON text is compared as JSON [default: standard].
     #[arg(long, value_enum)]
     pub(crate) normalise: Option<Normalise>,
-    /// List what a normaliser suppressed too, with its name and what it says.
+    /// List too what a normaliser suppressed, with its name and what it says, and which declared
+    /// attributes were not compared, and why.
     #[arg(long)]
     pub(crate) explain: bool,
     /// The lowest severity that makes the exit code 1 [default: informational].
@@ -256,6 +257,10 @@ pub(crate) struct Judge {
     /// The lowest coverage in per cent; below it the exit code is 3.
     #[arg(long, value_name = "PCT", value_parser = parse_percent)]
     pub(crate) min_coverage: Option<f64>,
+    /// The lowest share of declared attributes that are compared, in per cent; below it the exit code
+    /// is 3.
+    #[arg(long, value_name = "PCT", value_parser = parse_percent)]
+    pub(crate) min_attributes: Option<f64>,
     /// Account of resources whose format does not say.
     #[arg(long, value_name = "ACCOUNT")]
     pub(crate) account: Option<String>,
@@ -370,7 +375,8 @@ pub(crate) struct Diff {
     /// Whether null, absent and empty are one, and JSON text is compared as JSON [default: standard].
     #[arg(long, value_enum)]
     pub(crate) normalise: Option<Normalise>,
-    /// List what a normaliser suppressed too, with its name and what it says.
+    /// List too what a normaliser suppressed, with its name and what it says, and which declared
+    /// attributes were not compared, and why.
     #[arg(long)]
     pub(crate) explain: bool,
     /// In whose words both are written [default: as the type's name says].

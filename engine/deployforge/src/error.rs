@@ -14,7 +14,7 @@ pub(crate) enum Outcome {
     Drift,
     /// Something could not be read, though the rest was.
     Trouble,
-    /// Coverage below `--min-coverage`.
+    /// Coverage below `--min-coverage`, or `--min-attributes`.
     Coverage,
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use deployforge_canon::{Fold, Node};
-use deployforge_compare::{Comparator, OpenFinding, ResourceView};
+use deployforge_compare::{Comparator, OpenFinding, ResourceView, Skipped};
 use deployforge_model::{ResourceKey, Severity, UnknownReason, Verdict};
 use deployforge_policy::Ignoring;
 use serde::Serialize;
@@ -115,6 +115,42 @@ pub(crate) struct ResourceReport {
     /// What a normaliser or a rule suppressed, where that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) suppressed: Vec<SuppressedReport>,
+    /// Declared attributes that were not compared, where that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) not_compared: Vec<SkippedReport>,
+}
+
+/// A part of the declaration that was not compared.
+#[derive(Debug, Serialize)]
+pub(crate) struct SkippedReport {
+    pub(crate) path: String,
+    /// How many declared attributes it spans.
+    pub(crate) attributes: u32,
+    /// `unmapped`, `unresolved`, or the fold by which any value will do.
+    pub(crate) reason: &'static str,
+}
+
+impl SkippedReport {
+    fn all(skipped: &[Skipped]) -> Vec<Self> {
+        let of = |one: &Skipped| Self {
+            path: one.path.clone(),
+            attributes: one.leaves,
+            reason: one.why.name(),
+        };
+        let mut all: Vec<Self> = skipped.iter().filter(|one| one.leaves > 0).map(of).collect();
+        all.sort_by(|a, b| a.path.cmp(&b.path));
+        all
+    }
+
+    fn line(&self) -> String {
+        let Self { path, attributes, reason } = self;
+        let path = if path.is_empty() { "(root)" } else { path };
+        let count = match attributes {
+            1 => String::new(),
+            _ => format!(", {attributes} attributes"),
+        };
+        format!("not compared {} ({reason}{count})", shorten(&safe(path), 80))
+    }
 }
 
 /// A difference that a normaliser or a rule suppressed.
@@ -254,6 +290,11 @@ impl Summary {
         if judge.min_coverage.is_some_and(|least| self.coverage * 100.0 < least) {
             return Outcome::Coverage;
         }
+        let Attributes { declared, compared } = self.attributes;
+        let share = compared as f64 / declared.max(1) as f64;
+        if declared > 0 && judge.min_attributes.is_some_and(|least| share * 100.0 < least) {
+            return Outcome::Coverage;
+        }
         // Nothing was compared although there was something to compare: not a success.
         if self.checked == 0 && self.unknown > 0 { Outcome::Trouble } else { Outcome::Ok }
     }
@@ -286,7 +327,8 @@ impl Report {
             .resources()
             .filter(concerned)
             .filter(|resource| {
-                resource.verdict != Verdict::InSync || (explain && !resource.findings.is_empty())
+                let more = !resource.findings.is_empty() || !resource.skips.is_empty();
+                resource.verdict != Verdict::InSync || (explain && more)
             })
             .map(|resource| {
                 let mut findings: Vec<FindingReport> = resource
@@ -312,6 +354,7 @@ impl Report {
                     severity: resource.severity,
                     findings,
                     suppressed,
+                    not_compared: SkippedReport::all(resource.skips),
                     key: resource.key(),
                 }
             })
@@ -345,8 +388,7 @@ impl Report {
     pub(crate) fn write_table(&self, out: &mut dyn Write, limit: usize) -> std::io::Result<()> {
         let mut table = render::table(&["verdict", "severity", "score", "resource", "difference"]);
         let mut rows = 0;
-        let rows_of = |r: &ResourceReport| (r.findings.len() + r.suppressed.len()).max(1);
-        let total: usize = self.resources.iter().map(rows_of).sum();
+        let total: usize = self.resources.iter().map(|resource| resource.lines().count()).sum();
         'all: for resource in &self.resources {
             let name = match &resource.address {
                 Some(address) => safe(address),
@@ -355,12 +397,8 @@ impl Report {
             let place = format!("{} {}", resource.key.account, resource.key.region);
             let tainted = if resource.tainted { " (tainted)" } else { "" };
             let name = format!("{}{tainted}\n{}", shorten(&name, 60), safe(place.trim()));
-            let mut lines = resource.findings.iter().map(finding_line).collect::<Vec<_>>();
-            lines.extend(resource.suppressed.iter().map(suppressed_line));
-            if lines.is_empty() {
-                lines.push(resource.reason.map_or("", UnknownReason::name).to_owned());
-            }
-            for (i, line) in lines.into_iter().enumerate() {
+            for (i, line) in resource.lines().enumerate() {
+                let line = line.text();
                 if rows == limit {
                     break 'all;
                 }
@@ -385,6 +423,38 @@ impl Report {
             writeln!(out, "… and {} more rows; --limit or --format json shows them", total - rows)?;
         }
         writeln!(out, "{}", self.summary.line())
+    }
+}
+
+/// What a table says of a resource in a line of its own.
+enum Line<'r> {
+    Finding(&'r FindingReport),
+    Suppressed(&'r SuppressedReport),
+    /// Why nothing can be said, or nothing at all.
+    Reason(Option<UnknownReason>),
+    NotCompared(&'r SkippedReport),
+}
+
+impl Line<'_> {
+    fn text(&self) -> String {
+        match self {
+            Self::Finding(finding) => finding_line(finding),
+            Self::Suppressed(suppressed) => suppressed_line(suppressed),
+            Self::Reason(reason) => reason.map_or("", UnknownReason::name).to_owned(),
+            Self::NotCompared(skipped) => skipped.line(),
+        }
+    }
+}
+
+impl ResourceReport {
+    /// At least one line.
+    fn lines(&self) -> impl Iterator<Item = Line<'_>> {
+        let nothing = self.findings.is_empty() && self.suppressed.is_empty();
+        let reason = nothing && (self.reason.is_some() || self.not_compared.is_empty());
+        let findings = self.findings.iter().map(Line::Finding);
+        let lines = findings.chain(self.suppressed.iter().map(Line::Suppressed));
+        let lines = lines.chain(reason.then_some(Line::Reason(self.reason)));
+        lines.chain(self.not_compared.iter().map(Line::NotCompared))
     }
 }
 
@@ -503,6 +573,7 @@ pub(crate) fn of_comparison(
         severity,
         findings,
         suppressed: explained,
+        not_compared: if explain { SkippedReport::all(&comparison.skipped) } else { Vec::new() },
     };
     (report, suppressed)
 }

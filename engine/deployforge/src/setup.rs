@@ -102,6 +102,7 @@ pub(crate) fn settings(
         levels: LevelSwitch::ALL,
         tier: config.tier.unwrap_or_default().into(),
         text_bytes: memory() / 2,
+        explain: judge.explain,
     })
 }
 

@@ -118,6 +118,7 @@ fn totals(result: &Value) -> (usize, usize, usize) {
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
         text_bytes: u64::MAX,
+        explain: false,
     };
     let mut comparator = Comparator::new(settings, vec![baseline.build(info)]);
     let (source, file, owner) = ("s".into(), "f".into(), Owner::NONE);

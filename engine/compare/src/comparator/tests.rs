@@ -63,6 +63,7 @@ fn settings() -> Settings {
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
         text_bytes: u64::MAX,
+        explain: false,
     }
 }
 

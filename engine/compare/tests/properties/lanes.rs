@@ -111,6 +111,7 @@ fn comparator_by(
         levels,
         tier,
         text_bytes: u64::MAX,
+        explain: false,
     };
     Comparator::new(settings, vec![baseline.clone()])
 }

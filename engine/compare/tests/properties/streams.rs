@@ -68,6 +68,7 @@ pub(crate) fn comparator_of(declared: &[Observation]) -> Comparator {
         levels: LevelSwitch::ALL,
         tier: Tier::Full,
         text_bytes: u64::MAX,
+        explain: false,
     };
     Comparator::new(settings, vec![baseline(declared)])
 }

@@ -113,6 +113,7 @@ fn print(
     };
     let quiet = report.findings.is_empty()
         && report.suppressed.is_empty()
+        && report.not_compared.is_empty()
         && report.verdict != Verdict::Unknown;
     let resources = if quiet { Vec::new() } else { vec![report] };
     Report { summary, resources }.write_table(out, usize::MAX)

@@ -128,6 +128,7 @@ mod tests {
             levels: LevelSwitch::ALL,
             tier: Tier::Full,
             text_bytes: u64::MAX,
+            explain: false,
         };
         let comparator = Comparator::new(settings, Vec::new());
         let mut engine = Engine::new(comparator, clock, HashSet::new())
