@@ -161,6 +161,7 @@ pub fn compare(
     if expected != observed || expected.holds_unresolved() {
         walk.both(&mut String::new(), expected, observed);
     }
+    order(&mut walk.found, policy, resource_type);
     let leaves = expected.leaves();
     let weights = Weights::of(&walk.found, expected, policy, resource_type);
     let score = weights.score(|at| walk.found[at].counts());
@@ -173,10 +174,22 @@ pub(crate) fn compare_at(
     expected: &Node,
     observed: &Node,
     options: DiffOptions<'_>,
+    policy: &Policy,
+    resource_type: &str,
 ) -> Vec<Difference> {
     let mut walk = Walk { options, root: None, found: Vec::new(), skipped: Vec::new() };
     walk.both(&mut path.to_owned(), expected, observed);
+    order(&mut walk.found, policy, resource_type);
     walk.found
+}
+
+/// Another order is a change where the policy says that order counts.
+fn order(found: &mut [Difference], policy: &Policy, resource_type: &str) {
+    for one in found.iter_mut().filter(|one| one.kind == FindingKind::Reordered) {
+        if policy.order_counts(resource_type, &one.path) {
+            one.kind = FindingKind::Changed;
+        }
+    }
 }
 
 struct Walk<'a> {

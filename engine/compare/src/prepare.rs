@@ -464,7 +464,8 @@ impl Prepare<'_> {
                 state.push_str(&is.to_json());
                 copied = start + was_text.len();
             }
-            for difference in &compare_at(path, &was, &is, options) {
+            let policy = &context.settings.policy;
+            for difference in &compare_at(path, &was, &is, options, policy, kind) {
                 scores.push(Score::one(difference));
                 findings.push(finding_of(context, kind, difference));
             }

@@ -55,6 +55,27 @@ pub struct SeverityRule {
     pub severity: Severity,
 }
 
+/// Where the order of an array counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderRule {
+    /// Resource type; `*` stands for any run of characters.
+    #[serde(rename = "type")]
+    pub resource_type: String,
+    /// JSON Pointer pattern of the array: `*` one segment, `**` any number.
+    pub path: String,
+}
+
+/// Arrays whose order means something in every type that has them: what is run, and with what.
+const ORDER_COUNTS: [&str; 6] = [
+    "/**/command",
+    "/**/args",
+    "/**/entryPoint",
+    "/**/entry_point",
+    "/**/entrypoint",
+    "/**/initContainers",
+];
+
 /// A group of accounts and regions that shares policies and access.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,6 +101,8 @@ pub struct PolicyRules {
     pub weights: Vec<WeightRule>,
     /// Severities, first fit first.
     pub severities: Vec<SeverityRule>,
+    /// Arrays of which another order is a change.
+    pub order: Vec<OrderRule>,
 }
 
 /// A rule that cannot work.
@@ -102,16 +125,23 @@ pub enum PolicyError {
 }
 
 /// Weights, severities and environments, compiled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     weights: Vec<(String, PathPattern, f64)>,
     severities: Vec<(String, PathPattern, Option<FindingKind>, Severity)>,
+    order: Vec<(String, PathPattern)>,
     environments: Vec<Environment>,
     ignoring: Ignoring,
 }
 
 /// The environment of what no environment takes.
 pub const DEFAULT_ENVIRONMENT: &str = "default";
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(&PolicyRules::default(), Vec::new()).expect("no rule is wrong")
+    }
+}
 
 impl Policy {
     /// Compiles rules.
@@ -122,7 +152,8 @@ impl Policy {
             }
         }
         let paths = rules.weights.iter().map(|rule| &rule.path);
-        for path in paths.chain(rules.severities.iter().map(|rule| &rule.path)) {
+        let paths = paths.chain(rules.severities.iter().map(|rule| &rule.path));
+        for path in paths.chain(rules.order.iter().map(|rule| &rule.path)) {
             if !path.is_empty() && !path.starts_with('/') {
                 return Err(PolicyError::Path(path.clone()));
             }
@@ -144,6 +175,11 @@ impl Policy {
                 .iter()
                 .map(|r| (r.resource_type.clone(), pattern(&r.path), r.kind, r.severity))
                 .collect(),
+            order: {
+                let own = rules.order.iter().map(|rule| (&*rule.resource_type, &*rule.path));
+                let all = own.chain(ORDER_COUNTS.map(|path| ("*", path)));
+                all.map(|(kind, path)| (kind.to_owned(), pattern(path))).collect()
+            },
             environments,
             ignoring: Ignoring::default(),
         })
@@ -180,6 +216,14 @@ impl Policy {
             .iter()
             .find(|(types, pattern, _)| wildcard(types, resource_type) && pattern.fits(&path));
         rule.map_or(1.0, |(.., weight)| *weight)
+    }
+
+    /// Whether another order of the array at a path is a change.
+    pub fn order_counts(&self, resource_type: &str, path: &str) -> bool {
+        let path: Vec<String> = segments(path).collect();
+        self.order
+            .iter()
+            .any(|(types, pattern)| wildcard(types, resource_type) && pattern.fits(&path))
     }
 
     /// The severity of one finding. Without a rule: `degraded`, and `informational` for `reordered`.
@@ -230,6 +274,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn order_counts_where_a_rule_or_the_name_says_so() {
+        let order = vec![OrderRule { resource_type: "fw".into(), path: "/hosts".into() }];
+        let rules = PolicyRules { order, ..PolicyRules::default() };
+        let policy = Policy::new(&rules, Vec::new()).unwrap();
+        assert!(policy.order_counts("fw", "/hosts") && !policy.order_counts("vm", "/hosts"));
+        assert!(policy.order_counts("Pod", "/spec/containers/app/command"));
+        assert!(!Policy::default().order_counts("fw", "/hosts"));
+    }
+
+    #[test]
     fn the_first_rule_that_fits_decides() {
         let rules = PolicyRules {
             weights: vec![
@@ -246,6 +300,7 @@ mod tests {
                 kind: None,
                 severity: Severity::Critical,
             }],
+            order: Vec::new(),
         };
         let environments = vec![Environment {
             name: "prod".into(),
@@ -270,7 +325,7 @@ mod tests {
                 path: "/a".into(),
                 weight: -1.0,
             }],
-            severities: vec![],
+            ..PolicyRules::default()
         };
         assert!(matches!(Policy::new(&rules, vec![]), Err(PolicyError::Weight { .. })));
     }

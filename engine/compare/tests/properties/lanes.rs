@@ -243,7 +243,7 @@ fn rules_hide_the_same_whichever_way() {
     let predicate: Arc<dyn Predicate> = Arc::new(Alternate);
     let ignoring = Ignoring::new([(&rule, predicate)], NOW);
     let weights = vec![WeightRule { resource_type: "*".into(), path: "/**".into(), weight: 0.5 }];
-    let weighing = PolicyRules { weights, severities: Vec::new() };
+    let weighing = PolicyRules { weights, ..PolicyRules::default() };
     let weighing = Policy::new(&weighing, Vec::new()).expect("a policy");
     let plain = Policy::default().with_ignoring(ignoring.clone());
     let weighing = weighing.with_ignoring(ignoring);
