@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use deployforge_model::{
-    Dialect, Key128, ResourceKey, Severity, Timestamp, UnknownReason, Verdict,
+    Dialect, FindingKind, Key128, ResourceKey, Severity, Timestamp, UnknownReason, Verdict,
 };
 use deployforge_policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -418,9 +418,15 @@ impl Entry {
         self.detail.as_ref().map_or(&[], |detail| &detail.findings)
     }
 
+    /// Whether it is missing, or declared by none, and a rule ignores that.
+    pub(crate) fn is_ignored(&self) -> bool {
+        self.verdict.and_then(FindingKind::of_whole).is_some()
+            && self.findings().iter().any(|one| one.kind.is_whole() && one.fold().is_some())
+    }
+
     /// The worst severity of what is open.
     pub(crate) fn severity(&self) -> Option<Severity> {
-        let verdict = self.verdict?;
+        let verdict = self.verdict.filter(|_| !self.is_ignored())?;
         Policy::verdict_severity(verdict).or_else(|| {
             (verdict == Verdict::Drifted)
                 .then(|| self.findings().iter().filter(|f| f.counts()).map(|f| f.severity).max())

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use deployforge_canon::Node;
-use deployforge_model::{UnknownReason, Verdict, schema};
+use deployforge_model::{FindingKind, UnknownReason, Verdict, schema};
+use deployforge_policy::Policy;
 
 use crate::diff::{Comparison, Difference, Skipped};
+use crate::entry::Entry;
 use crate::findings::OpenFinding;
 use crate::output::Subject;
 use crate::shard::Context;
@@ -66,6 +68,28 @@ impl Judgement {
         let drifted = findings.iter().any(OpenFinding::counts);
         let verdict = Some(if drifted { Verdict::Drifted } else { Verdict::InSync });
         Self { verdict, reason: None, score, skipped: 0, skips: Vec::new(), findings }
+    }
+}
+
+impl Judgement {
+    /// The same, unless rules ignore that the resource is missing, or that none declares it: it does not
+    /// count then, and a finding says which rule it was.
+    pub(crate) fn excused<'s>(
+        self,
+        context: &Context,
+        entry: &Entry,
+        subject: impl FnOnce() -> Subject<'s>,
+    ) -> Self {
+        let whole = self.verdict.and_then(|verdict| {
+            Some((FindingKind::of_whole(verdict)?, Policy::verdict_severity(verdict)?))
+        });
+        let Some((kind, severity)) = whole else { return self };
+        let leaves = context.leaves(entry);
+        let mut findings = [OpenFinding::new("", kind, (None, None), leaves, severity, None)];
+        if ignore(context, subject, &mut findings) {
+            return Self { score: 0.0, findings: findings.into(), ..self };
+        }
+        self
     }
 }
 

@@ -17,7 +17,10 @@ pub fn patch(differences: &[Difference]) -> String {
         let op = match difference.kind {
             FindingKind::Added => "add",
             FindingKind::Removed => "remove",
-            FindingKind::Changed | FindingKind::Reordered => "replace",
+            FindingKind::Changed
+            | FindingKind::Reordered
+            | FindingKind::Missing
+            | FindingKind::Unmanaged => "replace",
         };
         if out.len() > 1 {
             out.push(',');

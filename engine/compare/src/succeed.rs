@@ -263,6 +263,10 @@ impl Heir<'_> {
                 return match known.verdict() {
                     // It was observed and is gone.
                     None => Next::Unseen(Unseen::Missing),
+                    // Whether that counts, other rules may say otherwise.
+                    _ if self.rules == Rules::Changed => {
+                        Next::Judged(Judgement::plain(Some(Verdict::Missing)))
+                    }
                     _ => Next::Stands,
                 };
             }
@@ -306,7 +310,7 @@ impl Heir<'_> {
             _ => return Next::Stands,
         };
         let same = (judgement.verdict, judgement.reason) == (known.verdict(), known.reason());
-        if same { Next::Stands } else { Next::Judged(judgement) }
+        if same && self.rules == Rules::Same { Next::Stands } else { Next::Judged(judgement) }
     }
 
     fn undeclared(&self, known: &Entry, before: Option<BaselineRow<'_>>) -> Judgement {

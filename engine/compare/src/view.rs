@@ -27,6 +27,8 @@ pub struct ResourceView<'a> {
     pub skipped: u32,
     /// Which they are, if [`Settings::explain`](crate::Settings::explain) asks for it.
     pub skips: &'a [Skipped],
+    /// It is missing, or declared by none, and a rule ignores that.
+    pub ignored: bool,
     /// Its group: see [`Comparator::group`].
     pub group: u16,
 }
@@ -94,6 +96,7 @@ impl Comparator {
                 seen: entry.seen > 0,
                 skipped: entry.skipped(),
                 skips: entry.skips(),
+                ignored: entry.is_ignored(),
                 group: entry.group,
             })
         })

@@ -32,6 +32,8 @@ pub(crate) struct Summary {
     pub(crate) missing: u64,
     pub(crate) unmanaged: u64,
     pub(crate) unknown: u64,
+    /// Missing or unmanaged, and a rule ignores that.
+    pub(crate) ignored: u64,
     /// Findings that count.
     pub(crate) findings: u64,
     /// Differences that a normaliser or a rule suppressed.
@@ -204,6 +206,7 @@ pub(crate) fn raw(text: Option<&str>) -> Box<RawValue> {
 impl Summary {
     fn add(&mut self, resource: &ResourceView<'_>) {
         match resource.verdict {
+            _ if resource.ignored => self.ignored += 1,
             Verdict::InSync => self.in_sync += 1,
             Verdict::Drifted => self.drifted += 1,
             Verdict::Missing => self.missing += 1,
@@ -234,7 +237,9 @@ impl Summary {
         {
             self.by_severity.add(severity);
         }
-        if matches!(resource.verdict, Verdict::InSync | Verdict::Drifted | Verdict::Missing) {
+        if matches!(resource.verdict, Verdict::InSync | Verdict::Drifted | Verdict::Missing)
+            && !resource.ignored
+        {
             self.score += resource.score;
         }
     }
@@ -243,7 +248,7 @@ impl Summary {
         self.checked = self.in_sync + self.drifted;
         let scored = self.checked + self.missing;
         self.score = if scored > 0 { round(self.score / scored as f64) } else { 0.0 };
-        let all = scored + self.unmanaged + self.unknown;
+        let all = scored + self.unmanaged + self.unknown + self.ignored;
         self.coverage = if all > 0 { (all - self.unknown) as f64 / all as f64 } else { 0.0 };
     }
 
@@ -274,7 +279,8 @@ impl Summary {
 
     /// The exit code: trouble before drift before coverage.
     pub(crate) fn outcome(&self, judge: &Judge, trouble: bool) -> Outcome {
-        if trouble || self.checked + self.missing + self.unmanaged + self.unknown == 0 {
+        let known = self.checked + self.missing + self.unmanaged + self.unknown + self.ignored;
+        if trouble || known == 0 {
             return Outcome::Trouble;
         }
         let BySeverity { critical, degraded, informational } = self.by_severity;
@@ -328,7 +334,7 @@ impl Report {
             .filter(concerned)
             .filter(|resource| {
                 let more = !resource.findings.is_empty() || !resource.skips.is_empty();
-                resource.verdict != Verdict::InSync || (explain && more)
+                (resource.verdict != Verdict::InSync && !resource.ignored) || (explain && more)
             })
             .map(|resource| {
                 let mut findings: Vec<FindingReport> = resource
@@ -478,6 +484,9 @@ impl Summary {
             let by = self.unknown_by.iter().map(|(reason, count)| format!("{count} {reason}"));
             let _ = write!(line, "\nunknown: {}", by.collect::<Vec<_>>().join(", "));
         }
+        if self.ignored > 0 {
+            let _ = write!(line, "\n{} missing or unmanaged and ignored by rules", self.ignored);
+        }
         let Attributes { declared, compared } = self.attributes;
         if compared < declared {
             let _ = write!(
@@ -498,10 +507,11 @@ fn finding_line(finding: &FindingReport) -> String {
     let observed = shorten(&safe(&value(&finding.observed)), 60);
     let path = shorten(&safe(path), 80);
     match finding.kind {
-        deployforge_model::FindingKind::Changed => format!("{path}: {expected} → {observed}"),
         deployforge_model::FindingKind::Added => format!("{path}: added {observed}"),
         deployforge_model::FindingKind::Removed => format!("{path}: removed {expected}"),
         deployforge_model::FindingKind::Reordered => format!("{path}: same elements, other order"),
+        kind if kind.is_whole() => kind.name().to_owned(),
+        _ => format!("{path}: {expected} → {observed}"),
     }
 }
 

@@ -92,6 +92,10 @@ named! {
         Removed = "removed",
         /// An ordered array with the same elements in another order: informational.
         Reordered = "reordered",
+        /// The resource as a whole is missing; a finding only where a rule ignores it.
+        Missing = "missing",
+        /// The resource as a whole is declared by none; a finding only where a rule ignores it.
+        Unmanaged = "unmanaged",
     }
 }
 
@@ -123,6 +127,20 @@ impl FindingKind {
     /// Whether findings of this kind count towards verdict, score and exit code.
     pub fn counts(self) -> bool {
         self != Self::Reordered
+    }
+
+    /// The kind that stands for a verdict on a resource as a whole.
+    pub fn of_whole(verdict: Verdict) -> Option<Self> {
+        match verdict {
+            Verdict::Missing => Some(Self::Missing),
+            Verdict::Unmanaged => Some(Self::Unmanaged),
+            Verdict::InSync | Verdict::Drifted | Verdict::Unknown => None,
+        }
+    }
+
+    /// Whether it speaks of a resource as a whole.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Missing | Self::Unmanaged)
     }
 }
 

@@ -119,6 +119,11 @@ pub enum PolicyError {
     /// A path that is not a pointer.
     #[error("the policy's path `{0}` is not a JSON Pointer: start it with `/`")]
     Path(String),
+    /// A severity of what is no difference.
+    #[error(
+        "the severity of `{0}` is no policy's: a missing resource is critical, an unmanaged one informational"
+    )]
+    Whole(FindingKind),
     /// Two environments of one name.
     #[error("the environment `{0}` is defined twice")]
     Environment(String),
@@ -157,6 +162,11 @@ impl Policy {
             if !path.is_empty() && !path.starts_with('/') {
                 return Err(PolicyError::Path(path.clone()));
             }
+        }
+        if let Some(kind) =
+            rules.severities.iter().filter_map(|rule| rule.kind).find(|kind| kind.is_whole())
+        {
+            return Err(PolicyError::Whole(kind));
         }
         for (i, environment) in environments.iter().enumerate() {
             if environments[..i].iter().any(|other| other.name == environment.name) {

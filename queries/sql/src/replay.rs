@@ -40,6 +40,15 @@ pub struct Hits {
 const LATEST: &str = "LEFT JOIN (SELECT max(sequence) AS latest FROM finding_transitions \
      GROUP BY finding_id) ON latest = sequence";
 
+/// What is missing or unmanaged, as findings about resources as a whole.
+const WHOLE: &str = "SELECT *, '' AS path, verdict AS kind, CAST(NULL AS VARCHAR) AS expected, \
+     CAST(NULL AS VARCHAR) AS observed, concat(resource_id, '-', verdict) AS finding_id \
+     FROM (SELECT * EXCEPT (severity), CASE WHEN verdict = 'missing' THEN 'critical' \
+           ELSE 'informational' END AS severity FROM verdict_transitions) \
+     LEFT JOIN (SELECT max(sequence) AS latest FROM verdict_transitions GROUP BY resource_id) \
+     ON latest = sequence \
+     WHERE verdict IN ('missing', 'unmanaged')";
+
 impl Session {
     /// Gives `each` the findings that no normaliser suppressed and that came to be what they are since a
     /// time, or are open now, whenever they came.
@@ -51,9 +60,13 @@ impl Session {
         let columns = schema::rule_columns();
         let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
         let sql = format!(
-            "SELECT {}, finding_id, CAST(observed_at AS BIGINT) FROM finding_transitions {LATEST} \
+            "SELECT {0}, finding_id, CAST(observed_at AS BIGINT) FROM finding_transitions {LATEST} \
              WHERE transition <> 'closed' AND (fold IS NULL OR fold LIKE 'rule:%') \
-             AND (CAST(committed_at AS BIGINT) >= {} OR latest IS NOT NULL)",
+             AND kind NOT IN ('missing', 'unmanaged') \
+             AND (CAST(committed_at AS BIGINT) >= {1} OR latest IS NOT NULL) \
+             UNION ALL \
+             SELECT {0}, finding_id, CAST(observed_at AS BIGINT) FROM ({WHOLE}) \
+             WHERE CAST(committed_at AS BIGINT) >= {1} OR latest IS NOT NULL",
             names.join(", "),
             since.micros()
         );

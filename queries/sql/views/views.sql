@@ -34,23 +34,24 @@ JOIN (
   LEFT JOIN (
     SELECT resource_id, max(sequence) AS sequence
     FROM verdict_transitions
-    WHERE verdict IS NULL OR verdict NOT IN ('drifted', 'missing')
+    WHERE verdict IS NULL OR verdict NOT IN ('drifted', 'missing') OR severity IS NULL
     GROUP BY resource_id
   ) good ON good.resource_id = t.resource_id
   WHERE t.sequence > coalesce(good.sequence, -1)
   GROUP BY t.resource_id
 ) s ON s.resource_id = v.resource_id
-WHERE v.verdict IN ('drifted', 'missing');
+WHERE v.verdict IN ('drifted', 'missing') AND v.severity IS NOT NULL;
 
 -- Environments: how many resources drift, and how far.
 CREATE VIEW environments AS
 SELECT environment,
        count(*) AS resources,
        sum(CASE WHEN verdict = 'drifted' THEN 1 ELSE 0 END) AS drifted,
-       sum(CASE WHEN verdict = 'missing' THEN 1 ELSE 0 END) AS missing,
-       sum(CASE WHEN verdict = 'unmanaged' THEN 1 ELSE 0 END) AS unmanaged,
+       sum(CASE WHEN verdict = 'missing' AND severity IS NOT NULL THEN 1 ELSE 0 END) AS missing,
+       sum(CASE WHEN verdict = 'unmanaged' AND severity IS NOT NULL THEN 1 ELSE 0 END) AS unmanaged,
        sum(CASE WHEN verdict = 'unknown' THEN 1 ELSE 0 END) AS unknown,
-       round(avg(CASE WHEN verdict IN ('in_sync', 'drifted', 'missing') THEN score END), 3) AS score
+       round(avg(CASE WHEN verdict IN ('in_sync', 'drifted')
+                        OR (verdict = 'missing' AND severity IS NOT NULL) THEN score END), 3) AS score
 FROM verdicts
 GROUP BY environment;
 
@@ -82,11 +83,14 @@ GROUP BY type, path;
 CREATE VIEW flapping AS
 SELECT environment, type, id, count(*) AS times_drifted, max(observed_at) AS last
 FROM (
-  SELECT environment, type, id, resource_id, verdict, observed_at,
-         lag(verdict) OVER (PARTITION BY resource_id ORDER BY sequence) AS before
-  FROM verdict_transitions
+  SELECT environment, type, id, observed_at, away,
+         lag(away) OVER (PARTITION BY resource_id ORDER BY sequence) AS before
+  FROM (
+    SELECT *, verdict IN ('drifted', 'missing') AND severity IS NOT NULL AS away
+    FROM verdict_transitions
+  ) a
 ) t
-WHERE verdict IN ('drifted', 'missing') AND (before IS NULL OR before NOT IN ('drifted', 'missing'))
+WHERE away AND (before IS NULL OR NOT before)
 GROUP BY environment, type, id
 HAVING count(*) > 1;
 
@@ -106,15 +110,16 @@ GROUP BY c.sequence, c.environment, c.type, c.id, c.path, c.observed_at;
 CREATE VIEW types AS
 SELECT type,
        count(*) AS resources,
-       sum(CASE WHEN verdict IN ('drifted', 'missing') THEN 1 ELSE 0 END) AS drifted_or_missing,
-       round(avg(CASE WHEN verdict IN ('in_sync', 'drifted', 'missing') THEN score END), 3) AS score
+       sum(CASE WHEN verdict IN ('drifted', 'missing') AND severity IS NOT NULL THEN 1 ELSE 0 END) AS drifted_or_missing,
+       round(avg(CASE WHEN verdict IN ('in_sync', 'drifted')
+                        OR (verdict = 'missing' AND severity IS NOT NULL) THEN score END), 3) AS score
 FROM verdicts
 GROUP BY type;
 
 -- Resources that exist and no baseline declares.
 CREATE VIEW unmanaged_now AS
 SELECT environment, provider, account, region, type, id, observed_at
-FROM verdicts WHERE verdict = 'unmanaged';
+FROM verdicts WHERE verdict = 'unmanaged' AND severity IS NOT NULL;
 
 -- Why resources could not be judged.
 CREATE VIEW unknown_reasons AS

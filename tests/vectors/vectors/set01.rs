@@ -36,7 +36,10 @@ fn change_sets() {
                 let kind = match difference.kind {
                     FindingKind::Added => "Add",
                     FindingKind::Removed => "Remove",
-                    FindingKind::Changed | FindingKind::Reordered => "Modify",
+                    FindingKind::Changed
+                    | FindingKind::Reordered
+                    | FindingKind::Missing
+                    | FindingKind::Unmanaged => "Modify",
                 };
                 let value = |node: &Option<deployforge_canon::Node>| {
                     node.as_ref().map_or_else(String::new, |node| {

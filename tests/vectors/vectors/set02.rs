@@ -54,7 +54,10 @@ fn stack_drift() {
                     let kind = match difference.kind {
                         FindingKind::Added => "ADD",
                         FindingKind::Removed => "REMOVE",
-                        FindingKind::Changed | FindingKind::Reordered => "NOT_EQUAL",
+                        FindingKind::Changed
+                        | FindingKind::Reordered
+                        | FindingKind::Missing
+                        | FindingKind::Unmanaged => "NOT_EQUAL",
                     };
                     (difference.path.clone(), kind)
                 })

@@ -136,7 +136,10 @@ fn changes(pair: &Pair, tally: &mut Tally) -> BTreeSet<(&'static str, String)> {
     let kind = |kind| match kind {
         FindingKind::Added => "create",
         FindingKind::Removed => "delete",
-        FindingKind::Changed | FindingKind::Reordered => "update",
+        FindingKind::Changed
+        | FindingKind::Reordered
+        | FindingKind::Missing
+        | FindingKind::Unmanaged => "update",
     };
     let comparison = tally.judge(pair);
     counting(&comparison).iter().map(|one| (kind(one.kind), one.path.clone())).collect()

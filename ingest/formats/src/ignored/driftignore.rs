@@ -45,9 +45,6 @@ pub(super) fn read(text: &str, found: &mut IgnoredRules) {
             None => found.refuse(&place, "too much is taken back after it"),
         }
     }
-    if !found.rules.is_empty() {
-        found.note("rules hide differences; a resource that is missing or unmanaged is reported all the same");
-    }
 }
 
 fn condition(line: &str, found: &mut IgnoredRules) -> String {

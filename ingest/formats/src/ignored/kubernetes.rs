@@ -29,7 +29,7 @@ pub(super) fn add(
     if path.iter().any(sql::is_index) {
         found.note(INDEX);
     }
-    let all = conditions.iter().cloned().chain([sql::at_or_below(path)]);
+    let all = conditions.iter().cloned().chain([Some(sql::differences(path))]);
     let label = path.iter().map(|segment| match segment {
         Segment::Name(name) | Segment::Wild(name) => name.as_str(),
         Segment::Any => "all",

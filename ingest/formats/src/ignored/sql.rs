@@ -75,6 +75,11 @@ pub(super) fn at_or_below(segments: &[Segment]) -> Option<String> {
     Some(format!("path ~ {}", quoted(&format!("^{each}(?:/|$)"))))
 }
 
+/// The same, and where every path is, differences alone: not that a resource is missing or unmanaged.
+pub(super) fn differences(segments: &[Segment]) -> String {
+    at_or_below(segments).unwrap_or_else(|| "kind not in ('missing', 'unmanaged')".to_owned())
+}
+
 /// All conditions together.
 pub(super) fn all(conditions: impl IntoIterator<Item = Option<String>>) -> String {
     let all: Vec<String> = conditions.into_iter().flatten().collect();

@@ -63,7 +63,7 @@ fn one(address: &str, kind: &str, path: &[Segment], module: &str, found: &mut Ig
     let when = sql::all([
         Some(format!("type = {}", quoted(kind))),
         Some(resource(address, module)),
-        at_or_below(path),
+        Some(at_or_below(path)),
     ]);
     let label = if path.is_empty() { "all".to_owned() } else { label(path) };
     found.add(&format!("{address}-{label}"), when, &format!("{address}: ignore_changes {label}"));
@@ -71,23 +71,23 @@ fn one(address: &str, kind: &str, path: &[Segment], module: &str, found: &mut Ig
 
 /// What is said of tags or labels is meant of those that the provider adds its own to, which are the ones
 /// that other formats are compared with.
-fn at_or_below(path: &[Segment]) -> Option<String> {
-    let own = sql::at_or_below(path)?;
+fn at_or_below(path: &[Segment]) -> String {
+    let own = sql::differences(path);
     let all = match path.split_first() {
         Some((Segment::Name(first), rest)) => {
             let whole = match first.as_str() {
                 "tags" => "tags_all",
                 "labels" => "effective_labels",
                 "annotations" => "effective_annotations",
-                _ => return Some(own),
+                _ => return own,
             };
             let mut path = vec![Segment::Name(whole.to_owned())];
             path.extend(rest.iter().cloned());
-            sql::at_or_below(&path)?
+            sql::differences(&path)
         }
-        _ => return Some(own),
+        _ => return own,
     };
-    Some(format!("({own} or {all})"))
+    format!("({own} or {all})")
 }
 
 fn label(path: &[Segment]) -> String {
