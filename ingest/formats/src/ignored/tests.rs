@@ -63,6 +63,7 @@ resource "aws_vpc" "v" {
     let web = r"type = 'aws_instance' and address ~ '^(?:aws_instance\.web(?:\[.*\])?)$'";
     let at = |path: &str| format!("(path = '{path}' or starts_with(path, '{path}/'))");
     let path = |path: &str| format!("{web} and {}", at(path));
+    let whole = " and kind not in ('missing', 'unmanaged')";
     let tag = |path: &str| {
         format!("{web} and ({} or {})", at(path), at(&path.replace("/tags/", "/tags_all/")))
     };
@@ -73,7 +74,9 @@ resource "aws_vpc" "v" {
             path("/root_block_device/0/size"),
             path("/user_data"),
             tag("/tags/Old"),
-            r"type = 'aws_db_instance' and address ~ '^(?:aws_db_instance\.db(?:\[.*\])?)$'".into(),
+            r"type = 'aws_db_instance' and address ~ '^(?:aws_db_instance\.db(?:\[.*\])?)$'"
+                .to_owned()
+                + whole,
         ]
     );
     assert_eq!(found.untranslated.len(), 1);
@@ -87,7 +90,7 @@ resource "aws_vpc" "v" {
     let old = "resource \"a\" \"b\" {\n  lifecycle {\n    ignore_changes = [\"*\"]\n  }\n}\n";
     assert_eq!(
         whens(&read(IgnoreFormat::Terraform, old)),
-        [r"type = 'a' and address ~ '^(?:a\.b(?:\[.*\])?)$'"]
+        [r"type = 'a' and address ~ '^(?:a\.b(?:\[.*\])?)$'".to_owned() + whole]
     );
 }
 
@@ -142,7 +145,7 @@ data:
                 at("/data")
             ),
             format!(
-                r"provider = 'kubernetes' and type ~ '^(?:[^.]*Role(?:\..*)?)$' and id ~ '^(?:(?:.*/)?r)$' and {shop}"
+                r"provider = 'kubernetes' and type ~ '^(?:[^.]*Role(?:\..*)?)$' and id ~ '^(?:(?:.*/)?r)$' and {shop} and kind not in ('missing', 'unmanaged')"
             ),
             format!(
                 "provider = 'kubernetes' and type = 'MutatingWebhookConfiguration.admissionregistration.k8s.io' and {}",
@@ -185,7 +188,7 @@ spec:
         whens(&found),
         [
             r"provider = 'kubernetes' and type ~ '^(?:(?:Deployment)(?:\..*)?)$' and (starts_with(id, 'apps/') or id not like '%/%') and (path = '/spec/replicas' or starts_with(path, '/spec/replicas/'))",
-            r"provider = 'kubernetes' and type ~ '^(?:(?:Daemon.*)\.(?:apps))$' and id ~ '^(?:(?:n[0-9])/(?:a|b))$'",
+            r"provider = 'kubernetes' and type ~ '^(?:(?:Daemon.*)\.(?:apps))$' and id ~ '^(?:(?:n[0-9])/(?:a|b))$' and kind not in ('missing', 'unmanaged')",
             "provider = 'kubernetes' and (path = '/data' or starts_with(path, '/data/'))",
         ]
     );
