@@ -159,6 +159,8 @@ impl LineReader {
 
     /// Reads one line, with its newline or without.
     fn line(&self, text: &[u8], at: SourcePosition, tally: &mut Tally, out: &mut Vec<Record>) {
+        // A message, or one of several files, may begin here.
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let mut framer = Framer::at_line(self.options.limits, ITEM_LISTS, at);
         let mut dispatch = Dispatch { options: &self.options, tally, out };
         framer.push(text, &mut dispatch);

@@ -443,7 +443,8 @@ impl Framer {
                 self.comment = false;
                 self.newline(at);
                 if until == Until::Line {
-                    self.keep_text(&rest[..=at]);
+                    // The newline ends the line and is none of it: a message has none.
+                    self.keep_text(&rest[..at]);
                     self.end_skip(frames);
                     return at + 1;
                 }

@@ -335,3 +335,25 @@ fn what_is_told_once_is_told_once_in_blocks_too() {
     assert_eq!(records.len(), 3);
     assert_eq!(reader.finish(&[], None, &mut records).rejects, 3);
 }
+
+/// The newline that parts messages was counted as theirs, and a mark of the order of bytes was not read.
+#[test]
+fn a_refused_line_is_what_its_sender_sent() {
+    let read = |line: &str| {
+        let reader = reader();
+        let lines = reader.scan(&Block::new(line.as_bytes().to_vec(), 0));
+        let records = reader.parse(&lines).records;
+        records.into_iter().map(|(_, record)| record).collect::<Vec<_>>()
+    };
+    for text in ["42", "null", r#"{"provider":"acme""#, "not json at all", "\"text\""] {
+        let (hash, size) = (blake3::hash(text.as_bytes()).to_hex().to_string(), text.len() as u64);
+        for line in [text.to_owned(), format!("{text}\n"), format!("\u{feff}{text}\n")] {
+            let records = read(&line);
+            let [Record::Reject(reject)] = &records[..] else { panic!("{line:?}: {records:?}") };
+            assert_eq!((&reject.hash, reject.size), (&hash, size), "{line:?}");
+        }
+    }
+    let one = r#"{"provider":"p","type":"t","id":"1","attributes":{"a":1}}"#;
+    let records = read(&format!("\u{feff}{one}\n"));
+    assert!(matches!(&records[..], [Record::Observation(_)]), "{records:?}");
+}
