@@ -286,6 +286,8 @@ mod tests {
             ("sources: [{name: a, path: x, kafka: {brokers: 'h:1', topics: [t]}}]", "both"),
             ("sources: [{name: a, kafka: {brokers: 'h:1'}}]", "topics"),
             ("sources: [{name: a, kafka: {brokers: 'h:1', topics: [t], start: now}}]", "earliest"),
+            ("sources: [{name: a, kafka: {brokers: 'u:p@h:1', topics: [t]}}]", "sasl.password"),
+            ("events: {brokers: 'u:p@h:1', topic: t}", "sasl.password"),
             ("sources: [{name: a, path: x}, {name: a, path: y}]", "two sources"),
             (
                 "sources: [{name: a, kafka: {brokers: 'h:1', topics: [t], stall_seconds: 0}}]",

@@ -177,6 +177,12 @@ pub(crate) fn filled(value: &str, place: &str, property: &str) -> Result<String,
 /// A topic on the command line: `kafka://HOST:PORT/TOPIC,TOPIC?group=G&start=S`. `None`: it is none.
 pub(crate) fn parse(text: &str) -> Option<Result<KafkaConfig, CommandError>> {
     let rest = text.strip_prefix(SCHEME)?;
+    if rest.contains('@') {
+        // What stands before it may be a password, and is told nowhere.
+        return Some(Err(CommandError::new("a kafka:// URL holds an `@`").hint(
+            "it has no place for a user or a password: write `properties` with `sasl.username` and `sasl.password` of the source in the configuration file",
+        )));
+    }
     let wrong = |problem: &str| {
         Some(Err(CommandError::new(format!("`{text}` {problem}")).hint(
             "write kafka://HOST:PORT/TOPIC, with ?group=NAME&start=latest behind it if need be",
@@ -210,6 +216,8 @@ mod tests {
         let config = parse("kafka://a:1,b:2/x,y?group=g&start=latest").unwrap().unwrap();
         assert_eq!((&*config.brokers, &*config.group, &*config.start), ("a:1,b:2", "g", "latest"));
         assert_eq!(config.topics, ["x", "y"]);
+        let secret = parse("kafka://bob:hidden@h:1,b:2/x").unwrap().unwrap_err();
+        assert!(!format!("{} {:?}", secret.message, secret.hints).contains("hidden"));
         for wrong in ["kafka://a:1", "kafka:///x", "kafka://a:1/", "kafka://a:1/x?groop=g"] {
             assert!(parse(wrong).unwrap().is_err(), "{wrong}");
         }

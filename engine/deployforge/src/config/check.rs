@@ -75,8 +75,14 @@ pub(crate) fn check_source(source: &SourceConfig) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// What stands before the `@` may be a password, and is told nowhere.
+const NO_USER: &str = "`brokers` holds an `@`, and has no place for a user or a password: they are `properties`, `sasl.username` and `sasl.password`";
+
 fn check_events(events: &EventsConfig) -> Result<(), CommandError> {
     let EventsConfig { brokers, topic, group, source, .. } = events;
+    if brokers.contains('@') {
+        return Err(CommandError::new(format!("events: {NO_USER}")));
+    }
     if [brokers, topic, group, source].iter().any(|text| text.is_empty()) {
         return Err(CommandError::new(
             "events needs `brokers` and a `topic`; `group` and `source` must not be empty",
@@ -123,6 +129,9 @@ fn check_place(source: &SourceConfig) -> Result<(), CommandError> {
 fn check_kafka(kafka: &KafkaConfig) -> Result<Option<&'static str>, CommandError> {
     if kafka.brokers.is_empty() || kafka.topics.is_empty() || kafka.group.is_empty() {
         return Ok(Some("kafka needs `brokers`, `topics` and a `group` that is not empty"));
+    }
+    if kafka.brokers.contains('@') {
+        return Ok(Some(NO_USER));
     }
     for topic in kafka.topics.iter().filter(|topic| !topic.starts_with('^')) {
         check_topic(topic)

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam::channel::{Sender, bounded};
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use deployforge_model::{NextOffset, Partition};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -24,6 +24,9 @@ const SAID_MAX: usize = 32;
 
 /// How long a broker is waited for before it is asked again.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long an answer is waited for before it is looked whether all ends.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// What the client calls back.
 pub(super) struct Context {
@@ -81,6 +84,19 @@ impl Context {
         }
     }
 
+    /// Waits for an answer until all ends: whoever was to give it may be gone, and a question that is still
+    /// queued keeps its answer open.
+    fn wait<T>(&self, answered: &Receiver<T>) -> Option<T> {
+        while !self.stopped() {
+            match answered.recv_timeout(LOOK) {
+                Ok(answer) => return Some(answer),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        answered.try_recv().ok()
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -89,7 +105,7 @@ impl Context {
     fn ask(&self, partitions: Vec<Partition>) -> Option<Vec<(Partition, Option<NextOffset>)>> {
         let (answer, answered) = bounded(1);
         self.events.send(StreamEvent::Assigned { partitions, answer }).ok()?;
-        answered.recv().ok()
+        self.wait(&answered)
     }
 
     fn assigned(
@@ -175,7 +191,7 @@ impl Context {
         let lost = consumer.assignment_lost();
         if self.events.send(StreamEvent::Revoked { partitions, lost, answer }).is_ok() {
             // No answer: nobody is there who could do anything.
-            let _ = answered.recv();
+            let _ = self.wait(&answered);
         }
     }
 }
