@@ -4,6 +4,7 @@ use deployforge_tests::make::Native;
 use deployforge_tests::{Broker, Lab, Message};
 use serde_json::{Value, json};
 
+use crate::http::Service;
 use crate::support::{FINDINGS_NOW, expect_verdicts, import};
 use crate::watch::until;
 
@@ -238,4 +239,59 @@ fn count(lab: &Lab, from: &str) -> u64 {
     let sql = format!("select count(*) as n from {from}");
     let outcome = lab.run(&["query", &sql, "--format", "json"]);
     if outcome.code == Some(0) { deployforge_tests::number(&outcome.json()[0], "n") } else { 0 }
+}
+
+/// What is in sync because nobody asked for more is not in sync by rules that ask for more, and that could
+/// not be told: it stayed in sync, however often it was observed again.
+#[test]
+fn what_was_in_sync_by_less_is_not_known_by_more() {
+    let lab = Lab::new();
+    let vm = |id: &str, more: Value| {
+        let mut state = json!({"size": 1});
+        if let (Some(state), Value::Object(more)) = (state.as_object_mut(), more) {
+            state.extend(more);
+        }
+        Native::new("vm", id, state).at(1)
+    };
+    lab.write("base.ndjson", vm("a", json!({})).line() + &vm("b", json!({})).line());
+    let mut seen = vm("a", json!({"extra": 1})).line() + &vm("b", json!({})).line();
+    lab.write("seen.ndjson", &seen);
+    let _ = import(&lab, "base.ndjson");
+    let run = |mode: &str| lab.run(&["run", "--once", "--mode", mode, "--source", "seen.ndjson"]);
+    let _ = run("declared").exits(0);
+    expect_verdicts(&lab, &[("vm a", "in_sync"), ("vm b", "in_sync")]);
+    // A file that grew is read again as a whole, and what it says again contradicts nothing.
+    seen.push_str(&vm("b", json!({})).at(2).line());
+    lab.write("seen.ndjson", &seen);
+    let _ = run("declared").exits(0);
+    expect_verdicts(&lab, &[("vm a", "in_sync"), ("vm b", "in_sync")]);
+    let _ = run("full").exits(0).says("rules have changed");
+    expect_verdicts(&lab, &[("vm a", "unknown stale"), ("vm b", "in_sync")]);
+    seen.push_str(&vm("a", json!({"extra": 1})).at(3).line());
+    lab.write("seen.ndjson", &seen);
+    let _ = run("full").exits(1);
+    expect_verdicts(&lab, &[("vm a", "drifted"), ("vm b", "in_sync")]);
+}
+
+#[test]
+fn a_stream_that_asks_for_more_judges_afresh() {
+    let rest = "commit: {interval_seconds: 0.2}\nmode: declared\n";
+    let mut service = Service::new("", rest);
+    let more = || {
+        let state = json!({"n": 1, "extra": 1});
+        Native::new("vm", "a", state)
+    };
+    let verdict = |service: &Service, wanted: &str| {
+        let sql = "select verdict from verdicts where id = 'a'";
+        service.lab.query(sql) == [json!({"verdict": wanted})]
+    };
+    let _ = service.post(more().at(1).with("version", json!(1)).line()).is(200);
+    until("it is in sync", || verdict(&service, "in_sync"));
+    let before = service.lab.read("http.yaml");
+    service.lab.write("http.yaml", before.replace("mode: declared", "mode: full"));
+    service.run.as_ref().expect("it runs").hang_up();
+    until("it is not known", || verdict(&service, "unknown"));
+    let _ = service.post(more().at(2).with("version", json!(2)).line()).is(200);
+    until("it has drifted", || verdict(&service, "drifted"));
+    service.stop();
 }

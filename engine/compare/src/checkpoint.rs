@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, FixedSizeBinaryBuilder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder, UInt64Builder,
+    Array, AsArray, BooleanBuilder, FixedSizeBinaryBuilder, Int64Builder, RecordBatch,
+    StringBuilder, TimestampMicrosecondBuilder, UInt64Builder,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType, UInt64Type};
@@ -99,6 +99,7 @@ struct Rows {
     version: UInt64Builder,
     observed_at: TimestampMicrosecondBuilder,
     seen: Int64Builder,
+    otherwise: BooleanBuilder,
     detail: StringBuilder,
 }
 
@@ -111,6 +112,7 @@ impl Default for Rows {
             version: UInt64Builder::new(),
             observed_at: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             seen: Int64Builder::new(),
+            otherwise: BooleanBuilder::new(),
             detail: StringBuilder::new(),
         }
     }
@@ -125,6 +127,7 @@ impl Rows {
         self.version.append_option(entry.version());
         self.observed_at.append_option(entry.observed_at().map(Timestamp::micros));
         self.seen.append_option(seen);
+        self.otherwise.append_value(entry.is_otherwise());
         self.detail.append_option((!entry.is_simple()).then(|| detail_of(entry)));
     }
 
@@ -138,6 +141,7 @@ impl Rows {
                 Arc::new(self.version.finish()),
                 Arc::new(self.observed_at.finish()),
                 Arc::new(self.seen.finish()),
+                Arc::new(self.otherwise.finish()),
                 Arc::new(self.detail.finish()),
             ],
         )
@@ -312,6 +316,7 @@ impl Comparator {
             entry.set_recalled(false);
             entry.set_settled(false);
             revive(&self.context, entry, detail);
+            entry.set_otherwise(columns.otherwise.value(row));
         }
         Ok(())
     }
@@ -379,6 +384,7 @@ struct Columns<'a> {
     version: &'a arrow::array::UInt64Array,
     observed_at: &'a arrow::array::TimestampMicrosecondArray,
     seen: &'a arrow::array::Int64Array,
+    otherwise: &'a arrow::array::BooleanArray,
     detail: &'a arrow::array::StringArray,
 }
 
@@ -401,6 +407,7 @@ impl<'a> Columns<'a> {
                 .as_primitive_opt::<TimestampMicrosecondType>()
                 .ok_or_else(|| wrong("observed_at"))?,
             seen: column("seen")?.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong("seen"))?,
+            otherwise: column("otherwise")?.as_boolean_opt().ok_or_else(|| wrong("otherwise"))?,
             detail: column("detail")?.as_string_opt::<i32>().ok_or_else(|| wrong("detail"))?,
         };
         Ok(columns)

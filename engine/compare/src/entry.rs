@@ -60,6 +60,8 @@ const PUT_OUT: u8 = 16;
 const SPECIAL: u8 = 32;
 /// It was settled by something else than an observation since it was last kept.
 const SETTLED: u8 = 64;
+/// It is in sync by a state that is not the baseline's, and that the history does not hold.
+const OTHERWISE: u8 = 128;
 
 /// The partition of a stream to which the state of a resource belongs, as one process numbers those that
 /// it reads.
@@ -113,6 +115,7 @@ pub(crate) struct PutOut {
     severity: Option<Severity>,
     findings: usize,
     skipped: u32,
+    otherwise: bool,
 }
 
 impl Entry {
@@ -175,6 +178,22 @@ impl Entry {
 
     pub(crate) fn set_recalled(&mut self, recalled: bool) {
         self.set(RECALLED, recalled);
+    }
+
+    /// Whether it is in sync by a state that is not the baseline's, and that the history does not hold: by
+    /// other rules it may not be, and nobody could tell.
+    pub(crate) fn is_otherwise(&self) -> bool {
+        self.facts & OTHERWISE != 0
+    }
+
+    pub(crate) fn set_otherwise(&mut self, otherwise: bool) {
+        self.set(OTHERWISE, otherwise);
+    }
+
+    /// The hash of its last state as a verdict's row bears it: empty for one that the history does not
+    /// hold.
+    pub(crate) fn told_hash(&self) -> Option<&str> {
+        self.state_hash().or(self.is_otherwise().then_some(""))
     }
 
     /// Whether it was settled by something else than an observation since it was last kept.
@@ -277,6 +296,7 @@ impl Entry {
     #[inline]
     pub(crate) fn settle_in_sync(&mut self) -> bool {
         self.verdict = Some(Verdict::InSync);
+        self.set_otherwise(false);
         let first = self.facts & PUT_OUT == 0;
         self.facts |= PUT_OUT;
         first
@@ -288,8 +308,10 @@ impl Entry {
         (verdict, reason): (Option<Verdict>, Option<UnknownReason>),
         (score, skipped): (f64, u32),
         findings: Vec<OpenFinding>,
+        otherwise: bool,
     ) -> Option<PutOut> {
         let before = (self.facts & PUT_OUT != 0).then(|| self.put_out());
+        self.set_otherwise(otherwise);
         self.verdict = verdict;
         self.reason = reason;
         if self.detail.is_some() || !findings.is_empty() || score != 0.0 || skipped != 0 {
@@ -318,11 +340,14 @@ impl Entry {
             severity: self.severity(),
             findings: self.findings().iter().filter(|finding| finding.counts()).count(),
             skipped: self.skipped(),
+            otherwise: self.is_otherwise(),
         }
     }
 
     /// Takes up what the history last knew.
-    pub(crate) fn restore(&mut self, restored: Restored) {
+    pub(crate) fn restore(&mut self, mut restored: Restored) {
+        let otherwise = restored.state_hash.take_if(|hash| hash.is_empty()).is_some();
+        self.set_otherwise(otherwise);
         self.verdict = restored.verdict;
         self.reason = restored.reason;
         self.set_version(restored.version);
@@ -330,7 +355,7 @@ impl Entry {
         self.set(PUT_OUT, true);
         let declared = self.baseline().is_some();
         let plain = restored.verdict == Some(Verdict::InSync) && restored.findings.is_empty();
-        if !(plain && declared) {
+        if otherwise || !(plain && declared) {
             // What was seen last is not what the baseline says, and is not known here.
             self.raw = 0;
             self.canonical = 0;
@@ -362,7 +387,7 @@ impl Entry {
     /// Goes on from what another comparator knew, but for fingerprints and where the resource stands in
     /// a baseline. `identity`: who it is, if no baseline declares it any more.
     pub(crate) fn succeed(&mut self, known: Self, identity: Option<Identity>) {
-        const KNOWN: u8 = HAS_VERSION | HAS_TIME | PUT_OUT;
+        const KNOWN: u8 = HAS_VERSION | HAS_TIME | PUT_OUT | OTHERWISE;
         self.facts = self.facts & !KNOWN | known.facts & KNOWN;
         (self.version, self.observed_at, self.seen) =
             (known.version, known.observed_at, known.seen);

@@ -23,6 +23,18 @@ pub fn state_hash(key: &[u8; 32], text: &[u8]) -> Box<str> {
     blake3::keyed_hash(key, text).to_hex()[..32].into()
 }
 
+/// What is told of an observed state besides what it is judged to be.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    pub(crate) version: Option<u64>,
+    /// Under which the history holds it.
+    pub(crate) hash: Option<Box<str>>,
+    /// The history holds it from now on.
+    pub(crate) new: bool,
+    /// It is not the baseline's, in sync or not.
+    pub(crate) otherwise: bool,
+}
+
 /// Everything at hand while one observation is judged.
 pub(crate) struct Judge<'a, 'b> {
     pub(crate) context: &'a Context,
@@ -80,7 +92,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         if let Some(judgement) = self.not_comparable(unmapped) {
             // What can be compared again is judged afresh, even if it is the state from before.
             (self.entry.raw, self.entry.canonical) = (0, 0);
-            return self.settle(judgement, None);
+            return self.settle(judgement, None, false);
         }
         self.judge_present(raw);
     }
@@ -95,7 +107,7 @@ impl<'a, 'b> Judge<'a, 'b> {
     fn contradicted(&mut self, raw: u64) {
         self.entry.raw = raw;
         self.entry.canonical = 0;
-        self.settle(Judgement::unknown(UnknownReason::Conflicting), None);
+        self.settle(Judgement::unknown(UnknownReason::Conflicting), None, false);
     }
 
     /// Whether the canonical content equals what was judged last, as far as that is known: in this
@@ -120,7 +132,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             let text = self.state()?.root.to_json();
             return Ok(*self.hash(&text) == *known);
         }
-        if self.entry.verdict() != Some(Verdict::InSync) {
+        if self.entry.verdict() != Some(Verdict::InSync) || self.entry.is_otherwise() {
             return Ok(true);
         }
         let state = self.state()?;
@@ -188,7 +200,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             detail.state_hash = None;
         }
         self.entry.canonical = 0;
-        self.settle(Judgement::plain(verdict), None);
+        self.settle(Judgement::plain(verdict), None, false);
     }
 
     /// A verdict that needs no look at the state.
@@ -231,7 +243,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         {
             self.out.levels.fingerprint += 1;
             if unjudged {
-                return self.settle(Judgement::plain(Some(Verdict::InSync)), None);
+                return self.settle(Judgement::plain(Some(Verdict::InSync)), None, false);
             }
             return self.count();
         }
@@ -246,11 +258,12 @@ impl<'a, 'b> Judge<'a, 'b> {
         {
             self.out.levels.canonical += 1;
             if unjudged {
-                return self.settle(Judgement::plain(Some(Verdict::InSync)), None);
+                return self.settle(Judgement::plain(Some(Verdict::InSync)), None, false);
             }
             return self.count();
         }
         self.entry.canonical = canonical;
+        let mut same = false;
         let judgement = match (self.expected(), &state) {
             // A baseline that could not be read whole may declare it all the same.
             (None, _) if self.context.baselines.iter().any(|loaded| loaded.info.incomplete) => {
@@ -259,13 +272,14 @@ impl<'a, 'b> Judge<'a, 'b> {
             (None, _) => Judgement::plain(Some(Verdict::Unmanaged)),
             (Some(Ok(expected)), Some(state)) => {
                 self.out.levels.compared += 1;
+                same = expected == state.root;
                 self.compared(&expected, &state.root)
             }
             (Some(_), _) => Judgement::unknown(UnknownReason::Unreadable),
         };
         let differs = judgement.verdict != Some(Verdict::InSync) || !judgement.findings.is_empty();
         let text = self.kept(state.as_ref()).map(|text| (text, differs));
-        self.settle(judgement, text);
+        self.settle(judgement, text, !(differs || same));
     }
 
     /// The canonical fingerprint of the state, and its tree, unless there is nothing to compare it with
@@ -332,7 +346,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             (Arc::clone(&self.origin.file), observation.position, self.origin.ingested_at),
         ));
         self.entry.canonical = 0;
-        self.settle(Judgement::unknown(UnknownReason::Unreadable), None);
+        self.settle(Judgement::unknown(UnknownReason::Unreadable), None, false);
     }
 
     /// What every row about the entry shares. `identity` is that of an entry which no baseline row
@@ -359,26 +373,25 @@ impl<'a, 'b> Judge<'a, 'b> {
         Some(Arc::clone(&identity.key))
     }
 
-    fn settle(&mut self, judgement: Judgement, state: Option<(String, bool)>) {
+    /// `otherwise`: it is in sync by a state that is not the baseline's.
+    fn settle(&mut self, judgement: Judgement, state: Option<(String, bool)>, otherwise: bool) {
         let version = self.observation.version;
-        let mut hash = None;
-        let mut new_state = false;
+        let mut seen = Seen { version, otherwise, ..Seen::default() };
         if let Some((text, differs)) = state {
             let digest = self.hash(&text);
             let known = self.entry.detail.as_ref().and_then(|detail| detail.state_hash.clone());
-            new_state = (differs || known.is_some()) && known.as_ref() != Some(&digest);
-            if new_state && self.context.settings.tables.observations {
+            seen.new = (differs || known.is_some()) && known.as_ref() != Some(&digest);
+            if seen.new && self.context.settings.tables.observations {
                 self.put_state(Some(text));
             }
             if differs || known.is_some() {
                 self.entry.detail().state_hash = Some(digest.clone());
-                hash = Some(digest);
+                seen.hash = Some(digest);
             }
         }
         let identity = self.identity();
         let head = self.head(identity.as_deref());
-        let told = (version, hash, new_state);
-        settle(self.context, self.entry, &|_| head, judgement, told, None, self.out);
+        settle(self.context, self.entry, &|_| head, judgement, seen, None, self.out);
         self.count();
     }
 
@@ -468,13 +481,13 @@ pub(crate) fn conclude(
     if let Some(row) = context.row(entry) {
         let (key, address) = (row.parts(), row.address());
         let head = head(context, entry, key, address, row.dialect(), origin, now);
-        settle(context, entry, &|_| head, judgement, (None, None, false), None, out);
+        settle(context, entry, &|_| head, judgement, Seen::default(), None, out);
     } else if let Some(Identity { key, dialect, .. }) =
         entry.detail.as_ref().and_then(|detail| detail.identity.as_ref())
     {
         let (key, dialect) = (Arc::clone(key), *dialect);
         let head = head(context, entry, key.parts(), None, dialect, origin, now);
-        settle(context, entry, &|_| head, judgement, (None, None, false), None, out);
+        settle(context, entry, &|_| head, judgement, Seen::default(), None, out);
     }
 }
 
@@ -486,7 +499,7 @@ pub(crate) fn settle<'h>(
     entry: &mut Entry,
     head: &dyn Fn(&Entry) -> Head<'h>,
     judgement: Judgement,
-    (version, state_hash, new_state): (Option<u64>, Option<Box<str>>, bool),
+    seen: Seen,
     prepared: Option<(u32, u32, u32)>,
     out: &mut Output,
 ) {
@@ -496,12 +509,15 @@ pub(crate) fn settle<'h>(
         _ => put_transitions(entry, head, &judgement.findings, out),
     }
     let Judgement { verdict, reason, score, skipped, skips, findings } = judgement;
-    let before = entry.settle((verdict, reason), (score, skipped), findings);
+    let Seen { version, hash, new, otherwise } = seen;
+    let otherwise = otherwise && hash.is_none() && verdict == Some(Verdict::InSync);
+    let before = entry.settle((verdict, reason), (score, skipped), findings, otherwise);
     entry.tell_skips(skips);
     // A new state is put out too, so that a restart knows what was last seen and when.
-    if (before != Some(entry.put_out()) || new_state) && context.settings.tables.verdicts {
+    if (before != Some(entry.put_out()) || new) && context.settings.tables.verdicts {
         let version = version.or(entry.version());
-        out.put_verdict(&head(entry), told(context, entry, version), state_hash.as_deref());
+        let hash = hash.as_deref().or(otherwise.then_some(""));
+        out.put_verdict(&head(entry), told(context, entry, version), hash);
     }
 }
 

@@ -8,7 +8,7 @@
 use deployforge_model::{Frame, Timestamp, Verdict};
 
 use crate::entry::Entry;
-use crate::judge::{head, settle, state_hash, told};
+use crate::judge::{Seen, head, settle, state_hash, told};
 use crate::order::{Order, latest, order};
 use crate::output::{Head, Output};
 use crate::prepare::{Change, Compared, Known, Prepare, Prepared, key};
@@ -178,24 +178,23 @@ impl<'a> Short<'a> {
             |entry: &Entry| self.head(entry, expected, key(self.frame, row, entry, expected));
         let Compared { judgement, state, rows, .. } = compared;
         let differs = judgement.verdict != Some(Verdict::InSync) || !judgement.findings.is_empty();
-        let (mut hash, mut new) = (None, false);
+        let version = self.frame.version(row);
+        let mut seen = Seen { version, otherwise: !differs, ..Seen::default() };
         if let Some(text) = state {
             let digest = state_hash(&context.settings.hash_key, text.as_bytes());
             let known = entry.detail.as_ref().and_then(|detail| detail.state_hash.as_ref());
             let keeps = differs || known.is_some();
-            new = keeps && known != Some(&digest);
-            if new && context.settings.tables.observations {
-                let version = self.frame.version(row);
+            seen.new = keeps && known != Some(&digest);
+            if seen.new && context.settings.tables.observations {
                 out.put_state(&head(entry), version, Some(text));
             }
             if keeps {
                 entry.detail().state_hash = Some(digest.clone());
-                hash = Some(digest);
+                seen.hash = Some(digest);
             }
         }
-        let version = self.frame.version(row);
         let prepared = rows.map(|(first, length)| (self.segment, first, length));
-        settle(context, entry, &head, judgement, (version, hash, new), prepared, out);
+        settle(context, entry, &head, judgement, seen, prepared, out);
         out.counts(entry.group).count(entry.verdict());
     }
 }

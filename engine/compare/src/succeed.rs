@@ -8,7 +8,8 @@
 //! [`Unsettled`] until [`Comparator::settle_with`] is given that state or there is none.
 //!
 //! Both comparators must have the same seed, keys and rules, or fingerprints would mean nothing; after
-//! a change of rules ([`Rules::Changed`]) only what the history holds is judged again.
+//! a change of rules ([`Rules::Changed`]) only what the history holds is judged again, and what was in sync
+//! by a state that it does not hold is `stale`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -23,18 +24,21 @@ use crate::across::Said;
 use crate::comparator::{Comparator, SHARDS};
 use crate::entry::{Entry, Identity, Unseen};
 use crate::index::lock;
-use crate::judge::{conclude, head, settle, state_hash, subject, told};
+use crate::judge::{Seen, conclude, head, settle, state_hash, subject, told};
 use crate::judgement::Judgement;
 use crate::output::{Head, Output};
 use crate::rows::BaselineRow;
 use crate::shard::{BatchOrigin, Context, Settings, Shard, Tools};
 
 /// Whether fingerprints of the one before mean the same to its successor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rules {
     /// Only baselines changed.
     Same,
-    /// What counts as equal changed.
+    /// What a difference means changed: severities, weights, environments, what is ignored. What does not
+    /// differ is in sync by them too.
+    Meaning,
+    /// What is a difference changed.
     Changed,
 }
 
@@ -160,7 +164,8 @@ fn put(
     let observed_at = entry.observed_at().unwrap_or(origin.ingested_at);
     let (key, address, dialect) = (row.parts(), row.address(), row.dialect());
     let head = head(context, entry, key, address, dialect, origin, observed_at);
-    settle(context, entry, &|_| head, judgement, (None, state_hash, false), None, out);
+    let seen = Seen { hash: state_hash, ..Seen::default() };
+    settle(context, entry, &|_| head, judgement, seen, None, out);
 }
 
 /// One shard's heir.
@@ -215,7 +220,9 @@ impl Heir<'_> {
         };
         match next {
             Next::Stands => {
-                (entry.raw, entry.canonical) = (raw, canonical);
+                // By other rules it is read again when it is observed next.
+                let anew = self.rules == Rules::Changed && entry.verdict() == Some(Verdict::InSync);
+                (entry.raw, entry.canonical) = if anew { (0, 0) } else { (raw, canonical) };
                 entry.set_recalled(recalled);
             }
             Next::Unseen(unseen) => conclude(context, entry, origin, unseen, &mut done.output),
@@ -264,7 +271,7 @@ impl Heir<'_> {
                     // It was observed and is gone.
                     None => Next::Unseen(Unseen::Missing),
                     // Whether that counts, other rules may say otherwise.
-                    _ if self.rules == Rules::Changed => {
+                    _ if self.rules != Rules::Same => {
                         Next::Judged(Judgement::plain(Some(Verdict::Missing)))
                     }
                     _ => Next::Stands,
@@ -332,7 +339,7 @@ impl Heir<'_> {
     /// What was last observed, if that is what the old row says: as a tree and as text.
     fn observed(&mut self, known: &Entry) -> Option<(State, String)> {
         let row = self.old.row(known)?;
-        if known.canonical == 0 || self.rules == Rules::Changed || known.verdict().is_none() {
+        if known.canonical == 0 || self.rules != Rules::Same || known.verdict().is_none() {
             return None;
         }
         let Settings { canon, .. } = &self.context.settings;
@@ -351,10 +358,12 @@ impl Heir<'_> {
         now: BaselineRow<'_>,
         observed: Option<&State>,
     ) -> Next {
-        // Fingerprints by other rules say nothing, and what was never known cannot be judged.
-        if self.rules == Rules::Changed {
+        // Fingerprints by other rules say nothing. What was seen as the baseline has it is in sync whatever
+        // they are, and what was in sync otherwise is if they ask for no more than before.
+        if self.rules != Rules::Same {
             let before = self.old.row(known).is_some_and(|before| same_row(before, now));
-            let stands = before && known.state_hash().is_none();
+            let asked = self.rules == Rules::Changed && known.is_otherwise();
+            let stands = before && known.state_hash().is_none() && !asked;
             return if stands { Next::Stands } else { Next::Unsettled };
         }
         if known.canonical == 0 {
@@ -495,7 +504,7 @@ fn put_moved(context: &Context, entry: &Entry, origin: &BatchOrigin, out: &mut O
     let open = entry.findings().iter().filter(|finding| finding.counts());
     out.put_findings(&head, open.map(|finding| (Transition::Changed, finding)));
     if context.settings.tables.verdicts {
-        out.put_verdict(&head, told(context, entry, entry.version()), entry.state_hash());
+        out.put_verdict(&head, told(context, entry, entry.version()), entry.told_hash());
     }
 }
 
@@ -511,6 +520,6 @@ fn put_undeclared(
     let (key, dialect) = (Arc::clone(key), *dialect);
     let observed_at = entry.observed_at().unwrap_or(origin.ingested_at);
     let head = head(context, entry, key.parts(), None, dialect, origin, observed_at);
-    let told = (None, entry.state_hash().map(Into::into), false);
-    settle(context, entry, &|_| head, judgement, told, None, out);
+    let seen = Seen { hash: entry.state_hash().map(Into::into), ..Seen::default() };
+    settle(context, entry, &|_| head, judgement, seen, None, out);
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use deployforge_canon::{ArrayRules, Canon, FoldRules, Limits, Normalise, Redactor};
-use deployforge_compare::{Comparator, LevelSwitch, Restored, Settings, Tables};
+use deployforge_compare::{Comparator, LevelSwitch, Restored, Rules, Settings, Tables};
 use deployforge_formats::KeyDefaults;
 use deployforge_history::History;
 use deployforge_maps::SharedMaps;
@@ -119,18 +119,30 @@ fn memory() -> u64 {
     machine.min(group)
 }
 
-/// A hash of all that decides whether states are equal and what a difference means: rules, and the
-/// version of the code that makes states canonical.
+/// Hashes of what decides whether states are equal, with the version of the code that makes them canonical,
+/// and of what decides what a difference means.
 pub(crate) fn rules(config: &ConfigFile, settings: &Settings) -> String {
     let ConfigFile { arrays, kinds, policy, environments, .. } = config;
-    let Settings { mode, normalise, .. } = settings;
-    let all = format!(
-        "{} {arrays:?} {kinds:?} {policy:?} {environments:?} {mode:?} {normalise:?} {}{}",
-        deployforge_canon::VERSION,
-        settings.canon.folds.stamp(),
-        settings.canon.redactor.stamp()
-    );
-    with_ignoring(&blake3::hash(all.as_bytes()).to_hex()[..32], &settings.policy)
+    let Settings { mode, normalise, canon, .. } = settings;
+    let (version, secrets) = (deployforge_canon::VERSION, canon.redactor.stamp());
+    let states = [
+        format!("{version} {arrays:?} {kinds:?} {mode:?} {normalise:?} "),
+        canon.folds.stamp(),
+        secrets,
+    ];
+    let (states, meaning) = (states.concat(), format!("{policy:?} {environments:?}"));
+    let hash = |text: String| blake3::hash(text.as_bytes()).to_hex()[..32].to_owned();
+    with_ignoring(&format!("{}.{}", hash(states), hash(meaning)), &settings.policy)
+}
+
+/// What there is between the rules of two stamps.
+pub(crate) fn rules_between(before: &str, now: &str) -> Rules {
+    let states = |rules: &str| rules.split_once('.').map(|(states, _)| states.to_owned());
+    match (states(before), states(now)) {
+        _ if before == now => Rules::Same,
+        (Some(before), Some(now)) if before == now => Rules::Meaning,
+        _ => Rules::Changed,
+    }
 }
 
 /// The same hash with the rules that apply now: they end to apply one by one.

@@ -77,6 +77,7 @@ pub fn checkpoint() -> SchemaRef {
         Field::new("version", DataType::UInt64, true),
         time("observed_at", true),
         Field::new("seen", DataType::Int64, true),
+        Field::new("otherwise", DataType::Boolean, false),
         utf8("detail", true),
     ])
 }

@@ -149,9 +149,8 @@ fn start<'a>(
     let mut stream = Stream::new(dir, engine, recorder, seed, config.commit, stop)?;
     stream.versions = Some((versions, Arc::clone(runtime)));
     if let (Some(comparator), Some(before)) = (next, before) {
-        let rules = |stamp: &Stamp| stamp.rules == now.rules;
-        let same = rules(&before) && before.coming.as_deref().is_none_or(rules);
-        let rules = if same { Rules::Same } else { Rules::Changed };
+        let rules = |stamp: &Stamp| setup::rules_between(&stamp.rules, &now.rules);
+        let rules = rules(&before).max(before.coming.as_deref().map_or(Rules::Same, rules));
         stream.succeed(Newer { comparator, reloaded: false, before }, rules)?;
     } else {
         stream.dir.save_stamp(&now)?;
@@ -328,9 +327,9 @@ impl Stream<'_> {
     fn look_for_newer(&mut self) -> Result<(), CommandError> {
         match self.versions.as_mut().and_then(|(versions, _)| versions.poll()) {
             Some(newer) => {
-                let now = self.versions.as_ref().map(|(versions, _)| &versions.stamp().rules);
-                let same = now == Some(&newer.before.rules);
-                self.succeed(newer, if same { Rules::Same } else { Rules::Changed })
+                let now = self.versions.as_ref().map(|(versions, _)| &*versions.stamp().rules);
+                let rules = setup::rules_between(&newer.before.rules, now.unwrap_or_default());
+                self.succeed(newer, rules)
             }
             None => Ok(()),
         }

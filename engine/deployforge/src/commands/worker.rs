@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, RecvTimeoutError};
-use deployforge_compare::Rules;
 use deployforge_formats::ReadOptions;
 use deployforge_history::{History, HistoryError, LedgerError};
 use deployforge_pipeline::{
@@ -304,7 +303,7 @@ impl Post<'_> {
     ) -> Result<(), WorkerError> {
         let Some(newer) = versions.poll() else { return Ok(()) };
         let stamp = versions.stamp().clone();
-        let rules = rules_between(&newer.before, &stamp);
+        let rules = setup::rules_between(&newer.before.rules, &stamp.rules);
         let mut failed = None;
         let judged = worker.succeed(
             (newer.comparator, rules),
@@ -367,7 +366,7 @@ impl Post<'_> {
         let before: Stamp = serde_json::from_str(stamp)
             .map_err(|error| CommandError::new(format!("a state's stamp is damaged: {error}")))?;
         let now = versions.stamp();
-        let rules = rules_between(&before, now);
+        let rules = setup::rules_between(&before.rules, &now.rules);
         let known = versions.load_before(self.dir, &before);
         let mut engine = Engine::new(known, setup::clock(), std::collections::HashSet::new());
         for (owner, kept) in states {
@@ -422,10 +421,6 @@ fn passing(error: WorkerError) -> Result<Ended, CommandError> {
         _ => false,
     };
     if passes { Ok(Ended::Anew(error.to_string())) } else { Err(error.into()) }
-}
-
-fn rules_between(before: &Stamp, now: &Stamp) -> Rules {
-    if before.rules == now.rules { Rules::Same } else { Rules::Changed }
 }
 
 fn text_of(stamp: &Stamp) -> String {
