@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::shape::Shape;
 
-/// One kind of resource, as its file says. Pointers of `names` that lead nowhere, of `aside`, `absent`,
-/// `folds` and `ordered` may begin with `**`: the place ends so.
+/// One kind of resource, as its file says. Pointers of `names` that lead nowhere, of `aside`, `untold`,
+/// `absent`, `folds` and `ordered` may begin with `**`: the place ends so.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KindRule {
@@ -30,6 +30,10 @@ pub struct KindRule {
     /// nor counted.
     #[serde(default)]
     pub aside: BTreeMap<Dialect, Vec<String>>,
+    /// What a dialect never tells of the resource: for each dialect, pointers in the API's words. Where
+    /// an observation in that dialect holds nothing there, nothing is compared.
+    #[serde(default)]
+    pub untold: BTreeMap<Dialect, Vec<String>>,
     /// What absence stands for, by pointer in the API's words.
     #[serde(default)]
     pub absent: BTreeMap<String, serde_json::Value>,
@@ -59,6 +63,7 @@ pub struct Kind {
     pub(crate) shape: Shape,
     pub(crate) names: BTreeMap<Dialect, Names>,
     pub(crate) aside: BTreeMap<Dialect, Vec<Vec<String>>>,
+    pub(crate) untold: BTreeMap<Dialect, Vec<Vec<String>>>,
     pub(crate) ordered: Vec<Vec<String>>,
     pub(crate) apart: Vec<(Vec<String>, Vec<Vec<String>>)>,
     pub(crate) provided: Vec<(Vec<String>, BTreeMap<String, serde_json::Value>)>,
@@ -274,6 +279,9 @@ fn with_common(mut all: Vec<KindRule>) -> Vec<KindRule> {
         for (dialect, places) in &common.aside {
             rule.aside.entry(*dialect).or_default().extend(places.iter().cloned());
         }
+        for (dialect, places) in &common.untold {
+            rule.untold.entry(*dialect).or_default().extend(places.iter().cloned());
+        }
         for (at, value) in &common.absent {
             rule.absent.entry(at.clone()).or_insert_with(|| value.clone());
         }
@@ -296,6 +304,12 @@ pub(crate) fn is_place(said: &[String], at: &[String]) -> bool {
 /// A pointer's segments.
 fn segments(pointer: &str) -> Vec<String> {
     deployforge_model::path::segments(pointer).collect()
+}
+
+/// Pointers of each dialect.
+fn by_dialect(all: &BTreeMap<Dialect, Vec<String>>) -> BTreeMap<Dialect, Vec<Vec<String>>> {
+    let places = |all: &Vec<String>| all.iter().map(|one| segments(one)).collect();
+    all.iter().map(|(dialect, all)| (*dialect, places(all))).collect()
 }
 
 impl Kind {
@@ -322,7 +336,8 @@ impl Kind {
         for (pointer, folds) in &rule.folds {
             values.entry(pointer).or_default().folds.clone_from(folds);
         }
-        let pointers = values.keys().copied().chain(rule.ordered.iter().map(String::as_str));
+        let places = rule.ordered.iter().chain(rule.untold.values().flatten());
+        let pointers = values.keys().copied().chain(places.map(String::as_str));
         // What holds wherever a place ends so holds of kinds that have none such, too.
         for pointer in pointers.filter(|pointer| !pointer.starts_with("/**/")) {
             shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
@@ -339,11 +354,8 @@ impl Kind {
                 .iter()
                 .map(|(at, members)| (segments(at), relative(members)))
                 .collect(),
-            aside: rule
-                .aside
-                .iter()
-                .map(|(dialect, all)| (*dialect, all.iter().map(|one| segments(one)).collect()))
-                .collect(),
+            aside: by_dialect(&rule.aside),
+            untold: by_dialect(&rule.untold),
             provided: rule.provided.iter().map(|(at, is)| (segments(at), is.clone())).collect(),
             ordered: rule.ordered.iter().map(|pointer| segments(pointer)).collect(),
             values: values.into_iter().map(|(at, values)| (segments(at), values)).collect(),
