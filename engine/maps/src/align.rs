@@ -12,7 +12,7 @@ use deployforge_model::path::push;
 use serde_json::Value;
 
 use crate::apart::{Grouped, apart};
-use crate::data::{Kind, Maps, folds, is_place};
+use crate::data::{Kind, Maps, Values, folds, is_place};
 use crate::names::{self, Side};
 use crate::shape::{Shape, blind, entry_names};
 
@@ -157,6 +157,7 @@ impl Walk<'_> {
             Some(rest) if !rest.is_empty() => observed.and_then(|node| find(node, rest)),
             _ => find(self.root, &at),
         };
+        let found = found.map(|found| self.side.turned(&own, found));
         if found.is_none() && self.side.is_key(own.len(), name) {
             return None;
         }
@@ -164,8 +165,13 @@ impl Walk<'_> {
             return self.skip(path, value);
         }
         // Nothing was declared: what a provider leaves empty it leaves to others. But a list without
-        // elements says that there are none.
-        let is_list = matches!(shape, Shape::List(_)) && !at.iter().any(|s| s.starts_with('*'));
+        // elements says that there are none; one of what stands in the elements of another only where
+        // the data says so, since there may be several of these.
+        let absent = kind.values_at(&at).and_then(|values| values.absent.as_ref());
+        let is_list = match absent.and_then(Value::as_array) {
+            Some(none) if none.is_empty() => true,
+            _ => matches!(shape, Shape::List(_)) && !at.iter().any(|s| s.starts_with('*')),
+        };
         let elements = |node: &Node| elements(node).map(|items| items.len());
         let none_of_some = || {
             elements(value) == Some(0) && found.as_ref().and_then(elements).is_some_and(|n| n > 0)
@@ -174,15 +180,7 @@ impl Walk<'_> {
             return None;
         }
         if let Some(values) = kind.values_at(&at) {
-            let mut asked = values.folds.clone();
-            asked.extend(values.absent.as_ref().map(|_| Fold::Default));
-            // Where absence says yes, no is not the zero that a provider writes for it.
-            let says_yes = values.absent == Some(Value::Bool(true));
-            asked.extend(says_yes.then_some(Fold::BoolText));
-            self.ask(&own, false, asked, values.absent.clone());
-            if says_yes {
-                self.ask(&own, false, Vec::new(), None);
-            }
+            self.ask_of(&own, values);
         }
         // One member of each element: what is declared is a list of these.
         let gathered =
@@ -383,6 +381,26 @@ impl Walk<'_> {
             }
         }
         partner
+    }
+
+    /// Has asked at a place what is said of the values there.
+    fn ask_of(&mut self, own: &[String], values: &Values) {
+        let mut asked = values.folds.clone();
+        let absent = match values.absent {
+            Some(Value::Bool(flag)) => Some(Value::Bool(flag != self.side.says_the_opposite(own))),
+            ref other => other.clone(),
+        };
+        asked.extend(absent.as_ref().map(|_| Fold::Default));
+        // Where absence says yes, or less than nothing, no and 0 are not the zero that a provider writes
+        // for it.
+        let is_below = |value: &Value| value.as_f64().is_some_and(|number| number < 0.0);
+        let no_is_said = absent.as_ref().is_some_and(|v| *v == Value::Bool(true) || is_below(v));
+        asked
+            .extend(no_is_said.then_some([Fold::BoolText, Fold::NumberText]).into_iter().flatten());
+        self.ask(own, false, asked, absent);
+        if no_is_said {
+            self.ask(own, false, Vec::new(), None);
+        }
     }
 
     /// Has folds asked at a place, or below it; none: nothing folds there, as among names that are the

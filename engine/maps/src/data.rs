@@ -7,7 +7,7 @@ use deployforge_canon::{Fold, FoldRule, FoldRules, TypeFolds};
 use deployforge_model::Dialect;
 use serde::{Deserialize, Serialize};
 
-use crate::shape::Shape;
+use crate::shape::{Leaf, Shape};
 
 /// One kind of resource, as its file says. Pointers of `names` that lead nowhere, of `aside`, `untold`,
 /// `absent`, `folds` and `ordered` may begin with `**`: the place ends so.
@@ -22,8 +22,8 @@ pub struct KindRule {
     #[serde(default)]
     pub types: BTreeMap<Dialect, Vec<String>>,
     /// Names of attributes that do not match by themselves: for each dialect, pointers of its own
-    /// (`*`: any element) and the pointer in the API's words that they lead to. Nothing: it has no
-    /// counterpart, and is not compared.
+    /// (`*`: any element) and the pointer in the API's words that they lead to; with `!` before it, to a
+    /// flag that says the opposite. Nothing: it has no counterpart, and is not compared.
     #[serde(default)]
     pub names: BTreeMap<Dialect, BTreeMap<String, Option<String>>>,
     /// What says nothing of the resource: for each dialect, pointers of its own. It is neither compared
@@ -34,7 +34,8 @@ pub struct KindRule {
     /// an observation in that dialect holds nothing there, nothing is compared.
     #[serde(default)]
     pub untold: BTreeMap<Dialect, Vec<String>>,
-    /// What absence stands for, by pointer in the API's words.
+    /// What absence stands for, by pointer in the API's words. An empty list at members of a list's
+    /// elements says that one without any declares that there are none.
     #[serde(default)]
     pub absent: BTreeMap<String, serde_json::Value>,
     /// Folds of this kind, by pointer in the API's words.
@@ -71,8 +72,14 @@ pub struct Kind {
     pub(crate) values: Vec<(Vec<String>, Values)>,
 }
 
-/// Exceptions of one dialect: places in its words, and where they lead.
-pub(crate) type Names = Vec<(Vec<String>, Option<Vec<String>>)>;
+/// Exceptions of one dialect.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// Places in its words, and where they lead.
+    pub(crate) lead: Vec<(Vec<String>, Option<Vec<String>>)>,
+    /// Those of them that are flags and lead to flags that say the opposite.
+    pub(crate) opposite: Vec<Vec<String>>,
+}
 
 /// What is said of the values at one place.
 #[derive(Clone, Debug, Default)]
@@ -320,14 +327,20 @@ impl Kind {
         };
         let mut names = BTreeMap::new();
         for (dialect, all) in &rule.names {
-            let mut list = Vec::with_capacity(all.len());
+            let (mut lead, mut opposite) = (Vec::with_capacity(all.len()), Vec::new());
             for (from, to) in all {
-                if let Some(pointer) = to {
-                    shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
+                let flag = to.as_deref().and_then(|to| to.strip_prefix('!'));
+                if let Some(pointer) = flag.or(to.as_deref()) {
+                    let found = shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
+                    if flag.is_some() {
+                        let is_flag = matches!(found, Shape::Leaf(Leaf::Flag));
+                        is_flag.then_some(()).ok_or_else(|| nowhere(pointer))?;
+                        opposite.push(segments(from));
+                    }
                 }
-                list.push((segments(from), to.as_deref().map(segments)));
+                lead.push((segments(from), flag.or(to.as_deref()).map(segments)));
             }
-            names.insert(*dialect, list);
+            names.insert(*dialect, Names { lead, opposite });
         }
         let mut values: BTreeMap<&str, Values> = BTreeMap::new();
         for (pointer, value) in &rule.absent {

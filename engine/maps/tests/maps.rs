@@ -103,6 +103,20 @@ fn what_a_dialect_never_tells_is_not_compared_unless_it_does() {
 }
 
 #[test]
+fn a_flag_may_say_the_opposite_of_another_whichever_side_declares() {
+    let own = r#"{"kind":"Q","types":{"native":["q"],"terraform":["t_q"],"google":["Q"]},"shape":{"Off":"b"},"names":{"terraform":{"/enabled":"!/Off"},"native":{"/off":"/Off"}}}"#;
+    let maps = Maps::with(vec![kind(own)]).expect("it holds together");
+    let terraform = (Dialect::Terraform, "t_q", r#"{"enabled":true}"#);
+    for (seen, is_same) in [(r#"{"Off":false}"#, true), (r#"{"Off":true}"#, false)] {
+        let aligned = align(&maps, terraform, (Dialect::Google, "Q", seen));
+        assert_eq!(aligned.expected.to_json(), terraform.2);
+        assert_eq!(aligned.expected == aligned.observed, is_same, "{seen}");
+    }
+    let aligned = align(&maps, (Dialect::Native, "q", r#"{"off":false}"#), terraform);
+    assert_eq!(aligned.expected, aligned.observed);
+}
+
+#[test]
 fn what_is_untold_may_stand_below_a_list_or_a_block() {
     let own = r#"{"kind":"Q","types":{"native":["q"],"google":["Q"]},"shape":{"A":[{"N":"s","B":"n"}],"O":{"X":"s","Y":"s"}},"untold":{"google":["/A/*/B","/O"]}}"#;
     let maps = Maps::with(vec![kind(own)]).expect("it holds together");
@@ -218,6 +232,10 @@ fn kinds_that_cannot_work_are_refused() {
         r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"},"untold":{"native":["/B"]}}"#,
     ]);
     assert!(matches!(nowhere, MapError::Nowhere { .. }), "{nowhere}");
+    let no_flag = error(&[
+        r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"},"names":{"native":{"/b":"!/A"}}}"#,
+    ]);
+    assert!(matches!(no_flag, MapError::Nowhere { .. }), "{no_flag}");
     let shapeless = error(&[r#"{"kind":"Q","types":{"native":["q"]}}"#]);
     assert!(matches!(shapeless, MapError::NoShape(_)), "{shapeless}");
     let one = r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"}}"#;
