@@ -257,6 +257,9 @@ def _volumes(reader: Reader, place: Place, only: Wanted) -> Iterator[Resource]:
             if _wants(only, raw["VolumeId"]):
                 relations = [_relation("AWS::EC2::Instance", a["InstanceId"], None, "Is attached to Instance")
                              for a in raw["Attachments"]]
+                if raw["VolumeType"] == "gp3":
+                    # The fake AWS leaves out what every such volume has.
+                    raw.setdefault("Throughput", 125)
                 yield reader.make(place, "AWS::EC2::Volume", raw["VolumeId"], _ec2_arn(place, "volume", raw["VolumeId"]),
                                   raw, zone=raw["AvailabilityZone"], tags=_pairs(raw.get("Tags")), relations=relations)
 
@@ -342,6 +345,9 @@ def _databases(reader: Reader, place: Place, only: Wanted) -> Iterator[Resource]
             tags = _pairs(raw.get("TagList"))
             raw["KmsKeyId"] = f"arn:aws:kms:{place.region}:{place.account}:alias/aws/rds"
             raw["MultiAZ"], raw["DbInstancePort"] = bool(raw["MultiAZ"]), 0
+            # Databases that name no group of subnets are in the default one, and the real service says so.
+            raw.setdefault("DBSubnetGroup", {"DBSubnetGroupName": "default", "DBSubnetGroupDescription": "default",
+                                             "SubnetGroupStatus": "Complete"})
             relations = [_relation("AWS::EC2::SecurityGroup", g["VpcSecurityGroupId"], None, "Is associated with SecurityGroup")
                          for g in raw["VpcSecurityGroups"]]
             yield reader.make(place, "AWS::RDS::DBInstance", raw["DbiResourceId"], raw["DBInstanceArn"], raw,
@@ -411,6 +417,8 @@ def _keys(reader: Reader, place: Place, only: Wanted) -> Iterator[Resource]:
             raw = place.kms.describe_key(KeyId=id)["KeyMetadata"]
             if raw["KeyManager"] != "CUSTOMER" or not raw["Description"].startswith("Data key"):
                 continue
+            # The fake AWS does not say what a key is for unless it was told.
+            raw["KeyUsage"] = raw.get("KeyUsage") or "ENCRYPT_DECRYPT"
             tags = _pairs(place.kms.list_resource_tags(KeyId=id)["Tags"])
             rotation = place.kms.get_key_rotation_status(KeyId=id)["KeyRotationEnabled"]
             yield reader.make(place, "AWS::KMS::Key", id, raw["Arn"], raw, name=id, tags=tags, supplementary={

@@ -116,7 +116,7 @@ def _volume(r: Resource) -> Attributes:
     c = r.configuration
     return {"arn": r.arn, "availability_zone": c["availabilityZone"], "encrypted": c["encrypted"], "final_snapshot": False, "id": r.id,
             "iops": c.get("iops", 0), "kms_key_id": c.get("kmsKeyId", ""), "multi_attach_enabled": False, "outpost_arn": "",
-            "size": c["size"], "snapshot_id": "", "throughput": 125, "timeouts": None, "type": c["volumeType"], **_tags(r)}
+            "size": c["size"], "snapshot_id": "", "throughput": c.get("throughput", 0), "timeouts": None, "type": c["volumeType"], **_tags(r)}
 
 
 def _bucket(r: Resource) -> Attributes:
@@ -230,7 +230,7 @@ def _key(r: Resource) -> Attributes:
     c, s = r.configuration, r.supplementary
     return {"arn": r.arn, "bypass_policy_lockout_safety_check": False, "custom_key_store_id": "",
             "customer_master_key_spec": c["customerMasterKeySpec"], "deletion_window_in_days": None, "description": c["description"],
-            "enable_key_rotation": s["KeyRotationStatus"], "id": r.id, "is_enabled": c["enabled"], "key_id": r.id, "key_usage": "ENCRYPT_DECRYPT",
+            "enable_key_rotation": s["KeyRotationStatus"], "id": r.id, "is_enabled": c["enabled"], "key_id": r.id, "key_usage": c["keyUsage"],
             "multi_region": False, "policy": s["Policy"], "rotation_period_in_days": 365 if s["KeyRotationStatus"] else None, **_tags(r)}
 
 
@@ -258,7 +258,7 @@ def _database(r: Resource) -> Attributes:
             "arn": r.arn, "auto_minor_version_upgrade": c["autoMinorVersionUpgrade"], "availability_zone": c["availabilityZone"],
             "backup_retention_period": c["backupRetentionPeriod"], "backup_window": c["preferredBackupWindow"],
             "ca_cert_identifier": c["cACertificateIdentifier"], "copy_tags_to_snapshot": c["copyTagsToSnapshot"],
-            "db_name": c["dBName"], "db_subnet_group_name": "default", "delete_automated_backups": True,
+            "db_name": c["dBName"], "db_subnet_group_name": c["dBSubnetGroup"]["dBSubnetGroupName"], "delete_automated_backups": True,
             "deletion_protection": c["deletionProtection"], "enabled_cloudwatch_logs_exports": [], "endpoint": f"{host}:{port}",
             "engine": c["engine"], "engine_version": c["engineVersion"], "engine_version_actual": c["engineVersion"],
             "final_snapshot_identifier": f"{r.name}-final", "iam_database_authentication_enabled": c["iAMDatabaseAuthenticationEnabled"],

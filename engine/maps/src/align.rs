@@ -4,7 +4,7 @@
 //! by an exception of the data or by matching blindly; what stands there in the observed state is put
 //! beside it under the declared name. Blocks that one format writes as lists of one and the other as
 //! objects, maps that one writes as lists of names and values, and lists without order are brought to
-//! one form. A name that leads nowhere, or to where the reply says that it tells nothing, is unmatched.
+//! one form. A name that leads nowhere, or to what the reply or its format does not tell, is unmatched.
 
 use deployforge_canon::{Fold, FoldRule, FoldRules, Node, TypeFolds};
 use deployforge_model::Dialect;
@@ -12,7 +12,7 @@ use deployforge_model::path::push;
 use serde_json::Value;
 
 use crate::apart::{Grouped, apart};
-use crate::data::{Kind, Maps, folds};
+use crate::data::{Kind, Maps, Values, folds, is_place};
 use crate::names::{self, Side};
 use crate::shape::{Shape, blind, entry_names};
 
@@ -60,6 +60,7 @@ impl Maps {
         let mut walk = Walk {
             side: Side::new(kind, declared, expected),
             root: &api,
+            untold: kind.untold.get(&seen).map_or(&[], Vec::as_slice),
             unmatched: Vec::new(),
             rules: Vec::new(),
         };
@@ -71,50 +72,6 @@ impl Maps {
             unmatched: walk.unmatched,
             folds: folds(&walk.rules, [declared, seen], off),
         })
-    }
-}
-
-impl Maps {
-    /// The members of a state that say nothing of the resource itself, as pointers: how the tool treats
-    /// it, what its key holds, and what another member says in full.
-    pub fn aside(&self, (dialect, resource_type): (Dialect, &str), state: &Node) -> Vec<String> {
-        let Some(kind) = self.kind(dialect, resource_type) else { return Vec::new() };
-        let side = Side::new(kind, dialect, state);
-        let mut all = Vec::new();
-        aside(&side, state, &mut Vec::new(), &mut String::new(), &mut all);
-        all
-    }
-}
-
-fn aside(
-    side: &Side<'_>,
-    node: &Node,
-    own: &mut Vec<String>,
-    path: &mut String,
-    all: &mut Vec<String>,
-) {
-    let mut below =
-        |own: &mut Vec<String>, name: &str, segment: &str, inner: &Node, all: &mut Vec<String>| {
-            let length = path.len();
-            push(path, segment);
-            own.push(name.to_owned());
-            if side.is_set_aside(own) {
-                all.push(path.clone());
-            } else {
-                aside(side, inner, own, path, all);
-            }
-            own.pop();
-            path.truncate(length);
-        };
-    match node {
-        Node::Object(members) => {
-            members.iter().for_each(|(name, inner)| below(own, name, name, inner, all));
-        }
-        list => {
-            for (number, inner) in elements(list).unwrap_or_default().into_iter().enumerate() {
-                below(own, "*", &number.to_string(), inner, all);
-            }
-        }
     }
 }
 
@@ -131,6 +88,8 @@ struct Place<'s> {
 struct Walk<'a> {
     side: Side<'a>,
     root: &'a Node,
+    /// What the observed dialect never tells.
+    untold: &'a [Vec<String>],
     unmatched: Vec<Unmatched>,
     rules: Vec<FoldRule>,
 }
@@ -198,15 +157,21 @@ impl Walk<'_> {
             Some(rest) if !rest.is_empty() => observed.and_then(|node| find(node, rest)),
             _ => find(self.root, &at),
         };
+        let found = found.map(|found| self.side.turned(&own, found));
         if found.is_none() && self.side.is_key(own.len(), name) {
             return None;
         }
-        if matches!(found, Some(Node::Unresolved(_))) {
+        if matches!(found, Some(Node::Unresolved(_))) || self.is_untold(&at, found.as_ref()) {
             return self.skip(path, value);
         }
         // Nothing was declared: what a provider leaves empty it leaves to others. But a list without
-        // elements says that there are none.
-        let is_list = matches!(shape, Shape::List(_)) && !at.iter().any(|s| s.starts_with('*'));
+        // elements says that there are none; one of what stands in the elements of another only where
+        // the data says so, since there may be several of these.
+        let absent = kind.values_at(&at).and_then(|values| values.absent.as_ref());
+        let is_list = match absent.and_then(Value::as_array) {
+            Some(none) if none.is_empty() => true,
+            _ => matches!(shape, Shape::List(_)) && !at.iter().any(|s| s.starts_with('*')),
+        };
         let elements = |node: &Node| elements(node).map(|items| items.len());
         let none_of_some = || {
             elements(value) == Some(0) && found.as_ref().and_then(elements).is_some_and(|n| n > 0)
@@ -215,15 +180,7 @@ impl Walk<'_> {
             return None;
         }
         if let Some(values) = kind.values_at(&at) {
-            let mut asked = values.folds.clone();
-            asked.extend(values.absent.as_ref().map(|_| Fold::Default));
-            // Where absence says yes, no is not the zero that a provider writes for it.
-            let says_yes = values.absent == Some(Value::Bool(true));
-            asked.extend(says_yes.then_some(Fold::BoolText));
-            self.ask(&own, false, asked, values.absent.clone());
-            if says_yes {
-                self.ask(&own, false, Vec::new(), None);
-            }
+            self.ask_of(&own, values);
         }
         // One member of each element: what is declared is a list of these.
         let gathered =
@@ -406,6 +363,7 @@ impl Walk<'_> {
                 let mut inner = Walk {
                     side: self.side,
                     root: self.root,
+                    untold: self.untold,
                     unmatched: Vec::new(),
                     rules: Vec::new(),
                 };
@@ -425,6 +383,26 @@ impl Walk<'_> {
         partner
     }
 
+    /// Has asked at a place what is said of the values there.
+    fn ask_of(&mut self, own: &[String], values: &Values) {
+        let mut asked = values.folds.clone();
+        let absent = match values.absent {
+            Some(Value::Bool(flag)) => Some(Value::Bool(flag != self.side.says_the_opposite(own))),
+            ref other => other.clone(),
+        };
+        asked.extend(absent.as_ref().map(|_| Fold::Default));
+        // Where absence says yes, or less than nothing, no and 0 are not the zero that a provider writes
+        // for it.
+        let is_below = |value: &Value| value.as_f64().is_some_and(|number| number < 0.0);
+        let no_is_said = absent.as_ref().is_some_and(|v| *v == Value::Bool(true) || is_below(v));
+        asked
+            .extend(no_is_said.then_some([Fold::BoolText, Fold::NumberText]).into_iter().flatten());
+        self.ask(own, false, asked, absent);
+        if no_is_said {
+            self.ask(own, false, Vec::new(), None);
+        }
+    }
+
     /// Has folds asked at a place, or below it; none: nothing folds there, as among names that are the
     /// user's own.
     fn ask(&mut self, own: &[String], below: bool, folds: Vec<Fold>, value: Option<Value>) {
@@ -440,6 +418,13 @@ impl Walk<'_> {
             value,
             ..FoldRule::default()
         });
+    }
+
+    /// Whether nothing stands at a place of which the observed dialect never tells anything: that says
+    /// nothing of the resource. What stands there all the same is compared.
+    fn is_untold(&self, at: &[String], found: Option<&Node>) -> bool {
+        found.is_none_or(Node::is_hollow)
+            && self.untold.iter().any(|of| is_place(of, at) || at.starts_with(of))
     }
 
     fn skip(&mut self, path: &str, value: &Node) -> Option<Both> {

@@ -7,10 +7,10 @@ use deployforge_canon::{Fold, FoldRule, FoldRules, TypeFolds};
 use deployforge_model::Dialect;
 use serde::{Deserialize, Serialize};
 
-use crate::shape::Shape;
+use crate::shape::{Leaf, Shape};
 
-/// One kind of resource, as its file says. Pointers of `names` that lead nowhere, of `aside`, `absent`,
-/// `folds` and `ordered` may begin with `**`: the place ends so.
+/// One kind of resource, as its file says. Pointers of `names` that lead nowhere, of `aside`, `untold`,
+/// `absent`, `folds` and `ordered` may begin with `**`: the place ends so.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KindRule {
@@ -22,15 +22,20 @@ pub struct KindRule {
     #[serde(default)]
     pub types: BTreeMap<Dialect, Vec<String>>,
     /// Names of attributes that do not match by themselves: for each dialect, pointers of its own
-    /// (`*`: any element) and the pointer in the API's words that they lead to. Nothing: it has no
-    /// counterpart, and is not compared.
+    /// (`*`: any element) and the pointer in the API's words that they lead to; with `!` before it, to a
+    /// flag that says the opposite. Nothing: it has no counterpart, and is not compared.
     #[serde(default)]
     pub names: BTreeMap<Dialect, BTreeMap<String, Option<String>>>,
     /// What says nothing of the resource: for each dialect, pointers of its own. It is neither compared
     /// nor counted.
     #[serde(default)]
     pub aside: BTreeMap<Dialect, Vec<String>>,
-    /// What absence stands for, by pointer in the API's words.
+    /// What a dialect never tells of the resource: for each dialect, pointers in the API's words. Where
+    /// an observation in that dialect holds nothing there, nothing is compared.
+    #[serde(default)]
+    pub untold: BTreeMap<Dialect, Vec<String>>,
+    /// What absence stands for, by pointer in the API's words. An empty list at members of a list's
+    /// elements says that one without any declares that there are none.
     #[serde(default)]
     pub absent: BTreeMap<String, serde_json::Value>,
     /// Folds of this kind, by pointer in the API's words.
@@ -59,6 +64,7 @@ pub struct Kind {
     pub(crate) shape: Shape,
     pub(crate) names: BTreeMap<Dialect, Names>,
     pub(crate) aside: BTreeMap<Dialect, Vec<Vec<String>>>,
+    pub(crate) untold: BTreeMap<Dialect, Vec<Vec<String>>>,
     pub(crate) ordered: Vec<Vec<String>>,
     pub(crate) apart: Vec<(Vec<String>, Vec<Vec<String>>)>,
     pub(crate) provided: Vec<(Vec<String>, BTreeMap<String, serde_json::Value>)>,
@@ -66,8 +72,14 @@ pub struct Kind {
     pub(crate) values: Vec<(Vec<String>, Values)>,
 }
 
-/// Exceptions of one dialect: places in its words, and where they lead.
-pub(crate) type Names = Vec<(Vec<String>, Option<Vec<String>>)>;
+/// Exceptions of one dialect.
+#[derive(Debug)]
+pub(crate) struct Names {
+    /// Places in its words, and where they lead.
+    pub(crate) lead: Vec<(Vec<String>, Option<Vec<String>>)>,
+    /// Those of them that are flags and lead to flags that say the opposite.
+    pub(crate) opposite: Vec<Vec<String>>,
+}
 
 /// What is said of the values at one place.
 #[derive(Clone, Debug, Default)]
@@ -274,6 +286,9 @@ fn with_common(mut all: Vec<KindRule>) -> Vec<KindRule> {
         for (dialect, places) in &common.aside {
             rule.aside.entry(*dialect).or_default().extend(places.iter().cloned());
         }
+        for (dialect, places) in &common.untold {
+            rule.untold.entry(*dialect).or_default().extend(places.iter().cloned());
+        }
         for (at, value) in &common.absent {
             rule.absent.entry(at.clone()).or_insert_with(|| value.clone());
         }
@@ -298,6 +313,12 @@ fn segments(pointer: &str) -> Vec<String> {
     deployforge_model::path::segments(pointer).collect()
 }
 
+/// Pointers of each dialect.
+fn by_dialect(all: &BTreeMap<Dialect, Vec<String>>) -> BTreeMap<Dialect, Vec<Vec<String>>> {
+    let places = |all: &Vec<String>| all.iter().map(|one| segments(one)).collect();
+    all.iter().map(|(dialect, all)| (*dialect, places(all))).collect()
+}
+
 impl Kind {
     fn new(rule: KindRule, shape: Shape) -> Result<Self, MapError> {
         let nowhere = |pointer: &str| MapError::Nowhere {
@@ -306,14 +327,20 @@ impl Kind {
         };
         let mut names = BTreeMap::new();
         for (dialect, all) in &rule.names {
-            let mut list = Vec::with_capacity(all.len());
+            let (mut lead, mut opposite) = (Vec::with_capacity(all.len()), Vec::new());
             for (from, to) in all {
-                if let Some(pointer) = to {
-                    shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
+                let flag = to.as_deref().and_then(|to| to.strip_prefix('!'));
+                if let Some(pointer) = flag.or(to.as_deref()) {
+                    let found = shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
+                    if flag.is_some() {
+                        let is_flag = matches!(found, Shape::Leaf(Leaf::Flag));
+                        is_flag.then_some(()).ok_or_else(|| nowhere(pointer))?;
+                        opposite.push(segments(from));
+                    }
                 }
-                list.push((segments(from), to.as_deref().map(segments)));
+                lead.push((segments(from), flag.or(to.as_deref()).map(segments)));
             }
-            names.insert(*dialect, list);
+            names.insert(*dialect, Names { lead, opposite });
         }
         let mut values: BTreeMap<&str, Values> = BTreeMap::new();
         for (pointer, value) in &rule.absent {
@@ -322,7 +349,8 @@ impl Kind {
         for (pointer, folds) in &rule.folds {
             values.entry(pointer).or_default().folds.clone_from(folds);
         }
-        let pointers = values.keys().copied().chain(rule.ordered.iter().map(String::as_str));
+        let places = rule.ordered.iter().chain(rule.untold.values().flatten());
+        let pointers = values.keys().copied().chain(places.map(String::as_str));
         // What holds wherever a place ends so holds of kinds that have none such, too.
         for pointer in pointers.filter(|pointer| !pointer.starts_with("/**/")) {
             shape.at(&segments(pointer)).ok_or_else(|| nowhere(pointer))?;
@@ -339,11 +367,8 @@ impl Kind {
                 .iter()
                 .map(|(at, members)| (segments(at), relative(members)))
                 .collect(),
-            aside: rule
-                .aside
-                .iter()
-                .map(|(dialect, all)| (*dialect, all.iter().map(|one| segments(one)).collect()))
-                .collect(),
+            aside: by_dialect(&rule.aside),
+            untold: by_dialect(&rule.untold),
             provided: rule.provided.iter().map(|(at, is)| (segments(at), is.clone())).collect(),
             ordered: rule.ordered.iter().map(|pointer| segments(pointer)).collect(),
             values: values.into_iter().map(|(at, values)| (segments(at), values)).collect(),

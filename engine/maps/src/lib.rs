@@ -15,6 +15,7 @@
 
 mod align;
 mod apart;
+mod aside;
 mod data;
 mod names;
 mod shape;

@@ -112,7 +112,7 @@ const SYNONYMS: [(Dialect, &str, &str); 3] = [
     (Dialect::Terraform, "effective_annotations", "annotations"),
 ];
 
-static NONE: Names = Vec::new();
+static NONE: Names = Names { lead: Vec::new(), opposite: Vec::new() };
 
 impl<'k> Side<'k> {
     pub(crate) fn new(kind: &'k Kind, dialect: Dialect, root: &'k Node) -> Self {
@@ -136,7 +136,7 @@ impl<'k> Side<'k> {
         let mut whole = own.to_vec();
         whole.push(name.to_owned());
         // What the data says leads somewhere is compared.
-        let leads = || self.names.iter().any(|(from, to)| *from == whole && to.is_some());
+        let leads = || self.names.lead.iter().any(|(from, to)| *from == whole && to.is_some());
         if (own.is_empty() && is_local) || (!own.is_empty() && is_nested && !leads()) {
             return true;
         }
@@ -166,6 +166,20 @@ impl<'k> Side<'k> {
             && KEYS.iter().any(|(dialect, names)| *dialect == self.dialect && names.contains(&name))
     }
 
+    /// A value in the API's words where it stands under a name that says the opposite, and the other way
+    /// about.
+    pub(crate) fn turned(&self, own: &[String], value: Node) -> Node {
+        match value {
+            Node::Bool(flag) if self.says_the_opposite(own) => Node::Bool(!flag),
+            value => value,
+        }
+    }
+
+    /// Whether a name leads to a flag that says the opposite.
+    pub(crate) fn says_the_opposite(&self, own: &[String]) -> bool {
+        self.names.opposite.iter().any(|from| is_place(from, own))
+    }
+
     /// Where a name leads, in the API's words. `None`: nowhere.
     pub(crate) fn leads(
         &self,
@@ -174,7 +188,7 @@ impl<'k> Side<'k> {
         at: &[String],
         name: &str,
     ) -> Option<Vec<String>> {
-        if let Some((_, to)) = self.names.iter().find(|(from, _)| is_place(from, own)) {
+        if let Some((_, to)) = self.names.lead.iter().find(|(from, _)| is_place(from, own)) {
             return to.clone();
         }
         let synonym = SYNONYMS
@@ -287,7 +301,7 @@ fn rename(
             continue;
         }
         let Some(found) = side.kind.shape.at(&place) else { continue };
-        let value = renamed(side, value, found, &here, &place);
+        let value = side.turned(&here, renamed(side, value, found, &here, &place));
         // One member of each element: one object for each value.
         let star = place.iter().skip(at.len()).position(|segment| segment.starts_with('*'));
         match star.map(|star| star + at.len()).filter(|_| place.starts_with(at)) {

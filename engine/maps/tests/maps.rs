@@ -72,6 +72,63 @@ fn what_the_api_could_show_and_does_not_is_absent() {
     assert_eq!(aligned.unmatched.len(), 1);
 }
 
+/// A role in Config's words has neither a description nor a longest session, whatever the role has.
+#[test]
+fn what_a_dialect_never_tells_is_not_compared_unless_it_does() {
+    let maps = Maps::built_in();
+    let declared =
+        r#"{"description":"of the shop","max_session_duration":7200,"path":"/","id":"shop"}"#;
+    let told = |dialect, seen: &str| -> (String, String, Vec<String>) {
+        let declared = (Dialect::Terraform, "aws_iam_role", declared);
+        let aligned = align(&maps, declared, (dialect, "AWS::IAM::Role", seen));
+        let lost = aligned.unmatched.into_iter().map(|one| one.path).collect();
+        (aligned.expected.to_json(), aligned.observed.to_json(), lost)
+    };
+    for empty in ["", r#","description":"","maxSessionDuration":null"#] {
+        let item = format!(r#"{{"configuration":{{"path":"/"{empty}}}}}"#);
+        let (expected, observed, lost) = told(Dialect::AwsConfig, &item);
+        assert_eq!(expected, r#"{"path":"/"}"#);
+        assert_eq!(expected, observed);
+        assert_eq!(lost, ["/description", "/max_session_duration"]);
+    }
+    let item = r#"{"configuration":{"path":"/","maxSessionDuration":3600}}"#;
+    let (expected, observed, lost) = told(Dialect::AwsConfig, item);
+    assert_eq!(expected, r#"{"max_session_duration":7200,"path":"/"}"#);
+    assert_eq!(observed, r#"{"max_session_duration":3600,"path":"/"}"#);
+    assert_eq!(lost, ["/description"]);
+    // The API tells both.
+    let (expected, observed, lost) = told(Dialect::Aws, r#"{"Path":"/"}"#);
+    assert!(expected.contains("of the shop") && expected.contains("7200"), "{expected}");
+    assert_eq!((observed.as_str(), lost.len()), (r#"{"path":"/"}"#, 0));
+}
+
+#[test]
+fn a_flag_may_say_the_opposite_of_another_whichever_side_declares() {
+    let own = r#"{"kind":"Q","types":{"native":["q"],"terraform":["t_q"],"google":["Q"]},"shape":{"Off":"b"},"names":{"terraform":{"/enabled":"!/Off"},"native":{"/off":"/Off"}}}"#;
+    let maps = Maps::with(vec![kind(own)]).expect("it holds together");
+    let terraform = (Dialect::Terraform, "t_q", r#"{"enabled":true}"#);
+    for (seen, is_same) in [(r#"{"Off":false}"#, true), (r#"{"Off":true}"#, false)] {
+        let aligned = align(&maps, terraform, (Dialect::Google, "Q", seen));
+        assert_eq!(aligned.expected.to_json(), terraform.2);
+        assert_eq!(aligned.expected == aligned.observed, is_same, "{seen}");
+    }
+    let aligned = align(&maps, (Dialect::Native, "q", r#"{"off":false}"#), terraform);
+    assert_eq!(aligned.expected, aligned.observed);
+}
+
+#[test]
+fn what_is_untold_may_stand_below_a_list_or_a_block() {
+    let own = r#"{"kind":"Q","types":{"native":["q"],"google":["Q"]},"shape":{"A":[{"N":"s","B":"n"}],"O":{"X":"s","Y":"s"}},"untold":{"google":["/A/*/B","/O"]}}"#;
+    let maps = Maps::with(vec![kind(own)]).expect("it holds together");
+    let declared = r#"{"a":[{"n":"x","b":1}],"o":{"x":"1","y":"2"}}"#;
+    let lost = |seen| -> Vec<String> {
+        let aligned = align(&maps, (Dialect::Native, "q", declared), (Dialect::Google, "Q", seen));
+        aligned.unmatched.into_iter().map(|one| one.path).collect()
+    };
+    assert_eq!(lost(r#"{"A":[{"N":"x"}]}"#), ["/a/0/b", "/o"]);
+    assert_eq!(lost(r#"{"A":[{"N":"x","B":2}],"O":{"X":"1"}}"#), ["/o/y"]);
+}
+
 #[test]
 fn rules_of_security_groups_are_taken_apart() {
     let declared = r#"{"ingress":[{"from_port":443,"to_port":443,"protocol":"tcp","cidr_blocks":["10.0.0.0/8","10.1.0.0/16"],"ipv6_cidr_blocks":[],"self":false}]}"#;
@@ -171,6 +228,14 @@ fn kinds_that_cannot_work_are_refused() {
     let nowhere =
         error(&[r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"},"absent":{"/B":1}}"#]);
     assert!(matches!(nowhere, MapError::Nowhere { .. }), "{nowhere}");
+    let nowhere = error(&[
+        r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"},"untold":{"native":["/B"]}}"#,
+    ]);
+    assert!(matches!(nowhere, MapError::Nowhere { .. }), "{nowhere}");
+    let no_flag = error(&[
+        r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"},"names":{"native":{"/b":"!/A"}}}"#,
+    ]);
+    assert!(matches!(no_flag, MapError::Nowhere { .. }), "{no_flag}");
     let shapeless = error(&[r#"{"kind":"Q","types":{"native":["q"]}}"#]);
     assert!(matches!(shapeless, MapError::NoShape(_)), "{shapeless}");
     let one = r#"{"kind":"Q","types":{"native":["q"]},"shape":{"A":"s"}}"#;

@@ -3,6 +3,8 @@
 //! Each module is one set. A set prints its rate, and lists what it does not reach with the reason. The
 //! cases are read where they lie (`DEPLOYFORGE_FIXTURES`); a missing folder fails.
 
+mod azure;
+mod demo;
 mod kubernetes;
 mod mutate;
 mod set01;

@@ -15,6 +15,14 @@ fn is_name_of(name: &str, full: &str) -> bool {
             .is_some_and(|before| before.ends_with(['/', ':']) && !name.contains('/'))
 }
 
+/// Whether one text is what stands behind an underscore at the end of the other.
+pub(super) fn last_part(a: &str, b: &str) -> bool {
+    let ends = |short: &str, long: &str| {
+        !short.is_empty() && long.strip_suffix(short).is_some_and(|before| before.ends_with('_'))
+    };
+    ends(a, b) || ends(b, a)
+}
+
 /// Whether one text is a link of Google's and the other the end of it that says where, counted in whole
 /// segments: hosts and versions of the API mean nothing.
 pub(super) fn link(a: &str, b: &str) -> bool {

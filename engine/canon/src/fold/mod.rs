@@ -79,6 +79,8 @@ folds! {
     TrailingSlash = "trailing-slash",
     /// texts that differ in the white space around them alone
     Trim = "trim",
+    /// texts that differ in white space and in upper and lower case alone: `West Europe` and `westeurope`
+    Spaces = "spaces",
     /// a version that is declared in part, and the whole one: `1.3` and `1.3.5`
     VersionPrefix = "version-prefix",
     /// quantities in other units: `500m` and `0.5`, `1Gi` and `1073741824`
@@ -95,6 +97,8 @@ folds! {
     Name = "name",
     /// a full link, and the end of it that is written where the rest is known
     Link = "link",
+    /// a text, and the longer one that ends with it behind an underscore: `LRS` and `Standard_LRS`
+    LastPart = "last-part",
     /// lists of the same elements in another order
     Unordered = "unordered",
     /// one element, and the list of just this one
@@ -184,6 +188,7 @@ impl Fold {
             Self::TrailingDot => texts(expected, observed, |a, b| scalar::trailing(a, b, '.')),
             Self::TrailingSlash => texts(expected, observed, |a, b| scalar::trailing(a, b, '/')),
             Self::Trim => texts(expected, observed, |a, b| a.trim() == b.trim()),
+            Self::Spaces => texts(expected, observed, scalar::spaces),
             Self::VersionPrefix => texts(expected, observed, scalar::version_prefix),
             Self::Quantity => scalar::quantity(expected, observed),
             Self::Duration => scalar::duration(expected, observed),
@@ -192,6 +197,7 @@ impl Fold {
             Self::Base64 => texts(expected, observed, scalar::base64),
             Self::Name => texts(expected, observed, identity::name),
             Self::Link => texts(expected, observed, identity::link),
+            Self::LastPart => texts(expected, observed, identity::last_part),
             Self::NamePrefix => texts(expected, observed, |a, b| b.starts_with(a)),
             Self::Unordered => list::unordered(expected, observed),
             Self::Single => list::single(expected, observed),
@@ -324,6 +330,12 @@ mod tests {
             (Fold::Switch, "true", r#""maybe""#, false),
             (Fold::Case, r#""EnAbled""#, r#""enabled""#, true),
             (Fold::Case, r#""Enabled""#, r#""Enable""#, false),
+            (Fold::Spaces, r#""westeurope""#, r#""West Europe""#, true),
+            (Fold::Spaces, r#""westeurope""#, r#""West Europe 2""#, false),
+            (Fold::LastPart, r#""LRS""#, r#""Standard_LRS""#, true),
+            (Fold::LastPart, r#""GRS""#, r#""Standard_RAGRS""#, false),
+            (Fold::LastPart, r#""Standard_LRS""#, r#""Premium_LRS""#, false),
+            (Fold::LastPart, r#""""#, r#""Standard_""#, false),
             (Fold::TrailingDot, r#""a.example.""#, r#""a.example""#, true),
             (Fold::TrailingDot, r#""a.example..""#, r#""a.example""#, false),
             (Fold::TrailingSlash, r#""https://a/""#, r#""https://a""#, true),

@@ -48,6 +48,11 @@ pub(super) fn case(a: &str, b: &str) -> bool {
     a.to_lowercase() == b.to_lowercase()
 }
 
+pub(super) fn spaces(a: &str, b: &str) -> bool {
+    let plain = |text: &str| text.to_lowercase().split_whitespace().collect::<String>();
+    plain(a) == plain(b)
+}
+
 pub(super) fn trailing(a: &str, b: &str, end: char) -> bool {
     a.strip_suffix(end) == Some(b) || b.strip_suffix(end) == Some(a)
 }

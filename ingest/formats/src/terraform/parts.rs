@@ -61,6 +61,12 @@ const PARTS: &[Parts] = &[
         by: "route_table_name",
     },
     Parts {
+        parent: "azurerm_key_vault",
+        lists: &["access_policy"],
+        parts: &["azurerm_key_vault_access_policy"],
+        by: "key_vault_id",
+    },
+    Parts {
         parent: "azurerm_virtual_network",
         lists: &["subnet"],
         parts: &["azurerm_subnet"],
