@@ -78,6 +78,8 @@ pub(crate) struct Change {
 #[derive(Debug)]
 pub(crate) struct Compared {
     pub(crate) judgement: Judgement,
+    /// It is what the baseline says, and not in sync otherwise.
+    pub(crate) same: bool,
     /// Canonical text of the state where it is kept.
     pub(crate) state: Option<String>,
     /// Attributes that were compared one by one.
@@ -437,6 +439,7 @@ impl Prepare<'_> {
         let keep = context.settings.tables.keep_states();
         let (mut state, mut copied) = (String::new(), 0);
         let Tools { parser, differing, .. } = tools;
+        let same = differing.is_empty();
         let mut findings = Vec::with_capacity(differing.len());
         // What each finding adds to the score: a rule may take it out again.
         let mut scores = Vec::with_capacity(differing.len());
@@ -485,6 +488,7 @@ impl Prepare<'_> {
         let judgement = Judgement::found(findings, score.of(expected.leaves()));
         Some(Compared {
             judgement,
+            same,
             state: keep.then_some(state),
             checks: 0,
             collision: false,
@@ -535,7 +539,14 @@ impl Prepare<'_> {
         let is = tree(&settings.canon, parser, self.frame, row);
         let (Ok(was), Some(is)) = (was, is) else {
             let judgement = Judgement::unknown(UnknownReason::Unreadable);
-            return Compared { judgement, state: None, checks: 0, collision: false, rows: None };
+            return Compared {
+                judgement,
+                same: false,
+                state: None,
+                checks: 0,
+                collision: false,
+                rows: None,
+            };
         };
         let comparison = self.context.compare(entry, (dialect, kind), &was.root, &is);
         let subject = || {
@@ -544,6 +555,7 @@ impl Prepare<'_> {
         };
         Compared {
             checks: u64::from(comparison.leaves),
+            same: was.root == is,
             collision: suspect && !comparison.differences.is_empty(),
             judgement: Judgement::of(self.context, subject, kind, &comparison),
             state: settings.tables.keep_states().then(|| is.to_json()),

@@ -176,10 +176,10 @@ impl<'a> Short<'a> {
         let Some(expected) = context.row(entry) else { return };
         let head =
             |entry: &Entry| self.head(entry, expected, key(self.frame, row, entry, expected));
-        let Compared { judgement, state, rows, .. } = compared;
+        let Compared { judgement, same, state, rows, .. } = compared;
         let differs = judgement.verdict != Some(Verdict::InSync) || !judgement.findings.is_empty();
         let version = self.frame.version(row);
-        let mut seen = Seen { version, otherwise: !differs, ..Seen::default() };
+        let mut seen = Seen { version, otherwise: !(differs || same), ..Seen::default() };
         if let Some(text) = state {
             let digest = state_hash(&context.settings.hash_key, text.as_bytes());
             let known = entry.detail.as_ref().and_then(|detail| detail.state_hash.as_ref());
