@@ -69,9 +69,7 @@ impl Judgement {
         let verdict = Some(if drifted { Verdict::Drifted } else { Verdict::InSync });
         Self { verdict, reason: None, score, skipped: 0, skips: Vec::new(), findings }
     }
-}
 
-impl Judgement {
     /// The same, unless rules ignore that the resource is missing, or that none declares it: it does not
     /// count then, and a finding says which rule it was.
     pub(crate) fn excused<'s>(
@@ -80,6 +78,10 @@ impl Judgement {
         entry: &Entry,
         subject: impl FnOnce() -> Subject<'s>,
     ) -> Self {
+        // Asked of every settled verdict: where there are no rules, nothing is made for them.
+        if context.settings.policy.ignoring().is_empty() {
+            return self;
+        }
         let whole = self.verdict.and_then(|verdict| {
             Some((FindingKind::of_whole(verdict)?, Policy::verdict_severity(verdict)?))
         });

@@ -233,3 +233,35 @@ impl ConsumerContext for Context {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A queue keeps what is in it while one who may send is there, and with it the answer to a question.
+    #[test]
+    fn a_question_that_nobody_takes_ends_with_the_reader() {
+        let (events, queued) = bounded(4);
+        let stop = Arc::new(AtomicBool::new(false));
+        let context = Context {
+            name: "topic".to_owned(),
+            start: Start::Earliest,
+            events,
+            stop: Arc::clone(&stop),
+            gone: Mutex::default(),
+            ends: Mutex::default(),
+            said: Mutex::default(),
+            settled: AtomicBool::new(false),
+        };
+        let ends = std::thread::spawn(move || {
+            while queued.is_empty() {
+                std::thread::yield_now();
+            }
+            drop(queued);
+            stop.store(true, Ordering::Relaxed);
+        });
+        let partition = Partition { topic: "topic".into(), number: 0 };
+        assert!(context.ask(vec![partition]).is_none());
+        ends.join().expect("it ends");
+    }
+}
